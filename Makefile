@@ -1,0 +1,56 @@
+# Every target works on a machine that has python3 (3.11 or newer, with pip), make and git:
+# no compiler, no ensurepip, and no permission to install anything outside this folder.
+
+PYTHON   ?= python3
+BIN      := .venv/bin
+PACKAGES := machine pubsub history graph simulations asyncmachine
+# Folders that are code to check, though no packages to ship.
+LOOSE    := $(wildcard tests examples benchmarks)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+demo: .venv/ready  ## watch machines work, in one process
+	$(BIN)/am demo
+
+test: .venv/ready  ## run the tests (narrow them down with PYTEST_ADDOPTS='-k word')
+	$(BIN)/python -m pytest
+
+lint: .venv/ready  ## formatting, rules, types, floors
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy $(PACKAGES) $(LOOSE)
+	$(BIN)/lint-imports
+
+format: .venv/ready  ## let ruff write what lint would only complain about
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: .venv/bench  ## run every script under benchmarks/ in turn
+	@for script in $$(grep -l __main__ benchmarks/*.py); do \
+		echo "== $$script"; $(BIN)/python $$script || exit; \
+	done
+
+clean:  ## remove the environment and what tools left behind
+	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# `python -m venv` alone fails where ensurepip was taken out, so the outer pip reaches in and
+# installs uv, which alone can override a dependency's pin (see tool.uv in pyproject.toml).
+# A target of its own: once uv is inside, a change of pyproject.toml needs no outer pip, and so
+# `make` also works from within the activated environment, which has none.
+$(BIN)/uv:
+	$(PYTHON) -m venv --without-pip .venv
+	$(PYTHON) -m pip --quiet --python $(BIN)/python install uv
+
+# Not `uv sync`: it would remove uv itself.
+.venv/ready: pyproject.toml | $(BIN)/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable . --group dev
+	touch $@
+
+.venv/bench: .venv/ready
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group bench
+	touch $@
