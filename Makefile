@@ -30,7 +30,7 @@ format: .venv/ready  ## let ruff write what lint would only complain about
 	$(BIN)/ruff check --fix
 
 bench: .venv/bench  ## run every script under benchmarks/ in turn
-	@for script in $$(grep -l __main__ benchmarks/*.py); do \
+	@for script in $$(grep -ls __main__ benchmarks/*.py); do \
 		echo "== $$script"; $(BIN)/python $$script || exit; \
 	done
 
