@@ -1,0 +1,45 @@
+"""The command `am`.
+
+Invariants: a subcommand's module is imported when the subcommand runs, and no sooner, so that
+`am --help` stays fast whatever the packages behind the commands weigh; the table `_COMMANDS` is the
+only list of them.
+"""
+
+from importlib import import_module
+
+import click
+
+from asyncmachine import __version__
+
+#: name: (module, attribute, the line that help shows without an import)
+_COMMANDS: dict[str, tuple[str, str, str]] = {
+    "demo": ("asyncmachine.demo", "demo", "Watch three machines run a lift, in one process."),
+}
+
+
+class LateGroup(click.Group):
+    """List commands from a table and import one only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return every name of the table, sorted."""
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of a command; None for a name the table does not have."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute, _ = _COMMANDS[cmd_name]
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help lines of the table, importing nothing."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _COMMANDS[name][2]) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=LateGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="am")
+def main() -> None:
+    """Run clock-based state machines, and look at them."""
