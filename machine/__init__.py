@@ -1,0 +1,151 @@
+"""The clock-based state machine. Pure: no I/O, and trio only where something waits.
+
+schema, compiled, resolver, automaton   what states mean to each other, as text, as bit masks, as a growing automaton
+machine, runner, mutation, transition   the queue, and what one mutation does on its way through it
+reader, waiting, clock                  reading and waiting, the same for machines and replicas
+handlers, event, background, tracer     what is called when: handlers, tasks in a state's scope, observers
+pipes, snapshot, mixins, helpers, log   machines together, and what is convenient
+"""
+
+from machine.background import StateScope, open_machine
+from machine.clock import (
+    Clock,
+    Time,
+    activations,
+    is_active_tick,
+    next_active,
+    next_active_in,
+    next_inactive,
+    next_inactive_in,
+)
+from machine.errors import (
+    AsyncMachineError,
+    BindError,
+    DisposedError,
+    HandlerTimeoutError,
+    MisuseError,
+    NestedEvalError,
+    NotOpenError,
+    PendingError,
+    SchemaError,
+    SnapshotError,
+    UnknownStateError,
+)
+from machine.event import Event
+from machine.handlers import Binding
+from machine.helpers import (
+    Condition,
+    ExceptionStateError,
+    LoopGuard,
+    add_async,
+    add_sync,
+    ask_add,
+    cannot_add,
+    cannot_remove,
+    mirror,
+    remove_sync,
+    request,
+    wait_for_all,
+    wait_for_any,
+)
+from machine.log import LogTracer, as_record, as_text
+from machine.machine import Machine, Options, Statistics
+from machine.mixins import Basic, Connected, ConnectionPool, Disposed, DisposedHandlers
+from machine.mutation import Mutation, Result, Source, Ticket
+from machine.pipes import (
+    Pipe,
+    PipeSet,
+    bind_any,
+    bind_connected,
+    bind_error,
+    bind_many,
+    bind_ready,
+    bind_start,
+    bind_state,
+    pipe_add,
+    pipe_remove,
+    sync,
+)
+from machine.reader import Reader
+from machine.resolver import MutationType
+from machine.schema import EXCEPTION, Group, Schema, State, StateName
+from machine.snapshot import Snapshot
+from machine.tracer import Tracer
+from machine.transition import Step, Transition
+
+__all__ = [
+    "EXCEPTION",
+    "AsyncMachineError",
+    "Basic",
+    "BindError",
+    "Binding",
+    "Clock",
+    "Condition",
+    "Connected",
+    "ConnectionPool",
+    "Disposed",
+    "DisposedError",
+    "DisposedHandlers",
+    "Event",
+    "ExceptionStateError",
+    "Group",
+    "HandlerTimeoutError",
+    "LogTracer",
+    "LoopGuard",
+    "Machine",
+    "MisuseError",
+    "Mutation",
+    "MutationType",
+    "NestedEvalError",
+    "NotOpenError",
+    "Options",
+    "PendingError",
+    "Pipe",
+    "PipeSet",
+    "Reader",
+    "Result",
+    "Schema",
+    "SchemaError",
+    "Snapshot",
+    "SnapshotError",
+    "Source",
+    "State",
+    "StateName",
+    "StateScope",
+    "Statistics",
+    "Step",
+    "Ticket",
+    "Time",
+    "Tracer",
+    "Transition",
+    "UnknownStateError",
+    "activations",
+    "add_async",
+    "add_sync",
+    "as_record",
+    "as_text",
+    "ask_add",
+    "bind_any",
+    "bind_connected",
+    "bind_error",
+    "bind_many",
+    "bind_ready",
+    "bind_start",
+    "bind_state",
+    "cannot_add",
+    "cannot_remove",
+    "is_active_tick",
+    "mirror",
+    "next_active",
+    "next_active_in",
+    "next_inactive",
+    "next_inactive_in",
+    "open_machine",
+    "pipe_add",
+    "pipe_remove",
+    "remove_sync",
+    "request",
+    "sync",
+    "wait_for_all",
+    "wait_for_any",
+]

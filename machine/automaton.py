@@ -1,0 +1,166 @@
+"""The lazily built automaton behind a schema.
+
+Relations, order and auto states depend only on (schema, active states in order, mutation). So the outcome of each
+mutation is computed once, as a `Plan` that leads from one `Config` to another, and shared by all machines of the schema
+— as regular-expression engines build their automaton while they match. A machine's step is then one look-up. What is
+known is bounded: when the table is full it is emptied, and machines go on from where they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from machine.resolver import MutationType, resolve
+
+if TYPE_CHECKING:
+    from machine.compiled import Compiled
+
+MAX_PLANS = 8192  # about 10 MB for schemas of 50 states
+ADD, REMOVE, SET = MutationType
+
+
+class Plan:
+    """What one mutation does in one configuration, as far as relations decide. Frozen.
+
+    Attributes:
+        kind, called, auto: the mutation.
+        accepted: whether relations let it through.
+        targets: the states that will be active, in order. Of a rejected plan: those it would have had.
+        exits, enters: states that run deactivation and activation handlers, in order.
+        deltas: (index, growth of its tick) for each state whose tick changes; empty if rejected.
+        after: the configuration it leads to; the same one if rejected.
+        triggers_auto: whether an auto mutation may follow.
+    """
+
+    __slots__ = (
+        "accepted",
+        "after",
+        "auto",
+        "banned",
+        "before",
+        "called",
+        "deltas",
+        "enters",
+        "exits",
+        "kind",
+        "single",
+        "targets",
+        "triggers_auto",
+    )
+
+    def __init__(
+        self, before: Config, kind: MutationType, called: tuple[int, ...], auto: bool = False, banned: int = 0
+    ) -> None:
+        schema, active = before.automaton.schema, before.mask
+        self.before, self.kind, self.called, self.auto, self.banned = before, kind, called, auto, banned
+        self.targets = schema.sort(resolve(schema, kind, called, before.order, banned))
+        target_mask = sum(1 << i for i in self.targets)
+        if kind is REMOVE:
+            self.accepted = True
+        elif auto:
+            self.accepted = any(target_mask >> i & 1 for i in called)
+        else:
+            self.accepted = all(target_mask >> i & 1 for i in called)
+        reentered = schema.multi & active & sum(1 << i for i in called) if kind is not REMOVE else 0
+        self.exits = schema.sort([i for i in before.order if not target_mask >> i & 1])
+        self.enters = tuple(i for i in self.targets if not active >> i & 1 or reentered >> i & 1)
+        if self.accepted:
+            self.after = before.automaton.config(self.targets)
+            grown = [*((i, 1) for i in self.exits), *((i, 1 + (reentered >> i & 1)) for i in self.enters)]
+            self.deltas = tuple(sorted(grown))
+        else:
+            self.after, self.deltas = before, ()
+        self.single = self.deltas[0] if len(self.deltas) == 1 else None
+        health = kind is ADD and len(called) == 1 and schema.health >> called[0] & 1
+        self.triggers_auto = bool(self.deltas) and not auto and not health
+
+    def apply(self, time: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the tick vector after this plan."""
+        ticks = list(time)
+        for index, growth in self.deltas:
+            ticks[index] += growth
+        return tuple(ticks)
+
+
+class Config:
+    """One ordered set of active states, and the plans that are known to start from it."""
+
+    __slots__ = (
+        "adds",
+        "auto_called",
+        "auto_known",
+        "auto_plan",
+        "automaton",
+        "mask",
+        "order",
+        "plans",
+        "removes",
+        "sets",
+    )
+
+    def __init__(self, automaton: Automaton, order: tuple[int, ...]) -> None:
+        schema = automaton.schema
+        self.automaton = automaton
+        self.order: Final = order
+        self.mask = sum(1 << i for i in order)
+        removed = 0
+        for i in order:
+            removed |= schema.remove[i]
+        candidates = schema.auto & ~self.mask & ~removed
+        self.auto_called = tuple(i for i in range(len(schema.names)) if candidates >> i & 1) if candidates else ()
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop all known plans."""
+        # by the names of a call, exactly as the caller wrote them
+        self.adds: dict[tuple[Any, ...], Plan] = {}
+        self.removes: dict[tuple[Any, ...], Plan] = {}
+        self.sets: dict[tuple[Any, ...], Plan] = {}
+        self.plans: dict[tuple[MutationType, tuple[int, ...]], Plan] = {}
+        self.auto_plan: Plan | None = None
+        self.auto_known = not self.auto_called
+
+    def plan(self, kind: MutationType, called: tuple[int, ...]) -> Plan:
+        """Return the plan of a mutation, computed at the first call."""
+        plan = self.plans.get((kind, called))
+        if plan is None:
+            plan = Plan(self, kind, called)
+            self.automaton.count()
+            self.plans[kind, called] = plan
+        return plan
+
+    def find_auto(self) -> Plan | None:
+        """Return the plan of the auto mutation that follows a change into this configuration, if there is one."""
+        if not self.auto_known:
+            plan = Plan(self, ADD, self.auto_called, auto=True)
+            self.automaton.count()
+            self.auto_plan, self.auto_known = plan, True
+        return self.auto_plan
+
+
+class Automaton:
+    """The configurations of one schema that are known so far; see the module."""
+
+    __slots__ = ("_known", "_plans", "schema")
+
+    def __init__(self, schema: Compiled) -> None:
+        self.schema = schema
+        self._known: dict[tuple[int, ...], Config] = {}
+        self._plans = 0
+
+    def config(self, order: Sequence[int]) -> Config:
+        """Return the one configuration with these active states in this order."""
+        key = tuple(order)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = Config(self, key)
+        return found
+
+    def count(self) -> None:
+        """Note that one more plan is known; empty the table when it is full."""
+        self._plans += 1
+        if self._plans >= MAX_PLANS:
+            known, self._known, self._plans = self._known, {}, 0
+            for config in known.values():
+                config.forget()

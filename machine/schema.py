@@ -1,0 +1,422 @@
+"""States, their relations, and the schema that holds them.
+
+A `Schema` is a frozen mapping from state name to `State`. It is written as a mapping::
+
+    Schema({"Open": State(remove="Closed"), "Closed": State(auto=True, remove="Open")})
+
+or as a class whose attributes are the states, so that an editor completes the names and a type checker knows them::
+
+    class Door(Schema):
+        Closed = State(auto=True, remove="Open")
+        Open = State(remove=Closed)
+
+Invariants: every relation names a declared state; no state requires what it removes; no state lists itself in remove
+or after; what a state adds it does not remove; `Exception` exists; names cannot break the lookup of handlers. A schema
+that would violate one of them is refused when it is built, with all its problems in one `SchemaError`.
+"""
+
+from __future__ import annotations
+
+from abc import ABCMeta
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from machine.errors import MisuseError, SchemaError, UnknownStateError, did_you_mean
+
+EXCEPTION = "Exception"
+MAX_STATES = 4096  # what the gossip catalog accepts in one schema
+RELATIONS = ("require", "add", "remove", "after")
+_SUFFIXES = ("Enter", "Exit", "State", "End")
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class StateName(str):
+    """The name of a state of a class-form schema: a plain string that can also mark methods as its handlers."""
+
+    __slots__ = ()
+
+    def enter(self, handler: F) -> F:
+        """Mark a method as a negotiation handler that may refuse the activation of this state."""
+        return _mark(handler, "enter", self)
+
+    def exit(self, handler: F) -> F:
+        """Mark a method as a negotiation handler that may refuse the deactivation of this state."""
+        return _mark(handler, "exit", self)
+
+    def state(self, handler: F) -> F:
+        """Mark a method as the final handler of this state's activation; an async one is a background task."""
+        return _mark(handler, "state", self)
+
+    def end(self, handler: F) -> F:
+        """Mark a method as the final handler of this state's deactivation."""
+        return _mark(handler, "end", self)
+
+    def to(self, target: str) -> Callable[[F], F]:
+        """Mark a method as a negotiation handler for this state being active while `target` is a target state."""
+        return lambda handler: _mark(handler, "pair", self, target)
+
+
+def _mark(handler: F, phase: str, *states: str) -> F:
+    marks = (*getattr(handler, "__am_handles__", ()), (phase, *map(str, states)))
+    handler.__am_handles__ = marks  # type: ignore[attr-defined]
+    return handler
+
+
+Names = "str | State | Iterable[str | State]"
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class State:
+    """One state: its properties, and its relations to other states.
+
+    Args:
+        auto: the machine tries to activate it by itself after every transition that changed a clock.
+        multi: it may be called while active: its handlers run again and its tick grows by 2.
+        require: it is active only while all of these are.
+        add: when it becomes active, so do these, if they can.
+        remove: while it is a target, these are not.
+        after: its handlers run after theirs.
+        tags: free words, by convention ``key`` or ``key:value``.
+    """
+
+    auto: bool
+    multi: bool
+    require: tuple[str, ...]
+    add: tuple[str, ...]
+    remove: tuple[str, ...]
+    after: tuple[str, ...]
+    tags: tuple[str, ...]
+
+    def __init__(
+        self,
+        *,
+        auto: bool = False,
+        multi: bool = False,
+        require: str | State | Iterable[str | State] = (),
+        add: str | State | Iterable[str | State] = (),
+        remove: str | State | Iterable[str | State] = (),
+        after: str | State | Iterable[str | State] = (),
+        tags: str | Iterable[str] = (),
+    ) -> None:
+        for name, flag in (("auto", auto), ("multi", multi)):
+            if not isinstance(flag, bool):
+                raise SchemaError([f"{name}={flag!r} is no bool: write {name}=True"])
+        put = object.__setattr__
+        put(self, "auto", auto)
+        put(self, "multi", multi)
+        for name, value in zip(RELATIONS, (require, add, remove, after), strict=True):
+            put(self, name, _names(name, value))
+        put(self, "tags", _names("tags", tags))
+
+    if TYPE_CHECKING:  # what `Door.Open` is, once the class Door exists
+
+        def __get__(self, instance: object, owner: type | None = None) -> StateName: ...
+
+    def with_(self, **changes: Any) -> State:
+        """Return a copy with these fields replaced."""
+        fields = {f: getattr(self, f) for f in ("auto", "multi", *RELATIONS, "tags")}
+        return State(**{**fields, **changes})
+
+    def __repr__(self) -> str:
+        parts = [f"{flag}=True" for flag in ("auto", "multi") if getattr(self, flag)]
+        parts += [f"{f}={' '.join(map(str, v))!r}" for f in (*RELATIONS, "tags") if (v := getattr(self, f))]
+        return f"State({', '.join(parts)})"
+
+
+class Group:
+    """A named list of states inside a class-form schema; organisational only. ``Conn = Group(A, B)``."""
+
+    def __init__(self, *states: str | State) -> None:
+        self.states = states
+
+
+def _names(field: str, value: Any) -> tuple[Any, ...]:
+    one = isinstance(value, str | State)
+    if not one and not isinstance(value, Iterable):
+        raise SchemaError([f"{field}={value!r} is no state: give a name or several names"])
+    names = (value,) if one else tuple(value)
+    for name in names:
+        if not isinstance(name, str) and not (isinstance(name, State) and field != "tags"):
+            raise SchemaError([f"{field} holds {name!r}, a {type(name).__name__}: give names as strings"])
+    return names if any(isinstance(n, State) for n in names) else tuple(dict.fromkeys(str(n) for n in names))
+
+
+class _SchemaMeta(ABCMeta):
+    """Collect the states of a class-form schema, name them, and build its one instance."""
+
+    _own_states: dict[str, State]
+    _own_groups: dict[str, tuple[str, ...]]
+    _class_form: Any
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], body: dict[str, Any], **options: Any) -> Any:
+        own = {n: v for n, v in body.items() if isinstance(v, State)}
+        groups = {n: v for n, v in body.items() if isinstance(v, Group)}
+        by_id = {id(v): n for n, v in own.items()}
+        taken = [n for n in own if any(hasattr(b, n) and not isinstance(getattr(b, n), StateName) for b in bases)]
+        if taken:
+            raise SchemaError(f"{n!r} is a method of Schema: give the state another name" for n in taken)
+        cls = super().__new__(
+            mcs,
+            name,
+            bases,
+            {**body, **{n: StateName(n) for n in own}, **dict.fromkeys(groups)},
+            **options,
+        )
+        cls._own_states = {n: _resolve(s, by_id, f"{name}.{n}") for n, s in own.items()}
+        cls._own_groups = {n: _resolve_all(g.states, by_id, f"{name}.{n}") for n, g in groups.items()}
+        for n, members in cls._own_groups.items():
+            setattr(cls, n, members)
+        cls._class_form = None
+        return cls
+
+    def __call__(cls, states: Any = None, *args: Any, **options: Any) -> Any:
+        if states is not None or args or options:
+            return super().__call__(states, *args, **options)
+        if cls.__dict__.get("_class_form") is None:
+            cls._class_form = super().__call__(*_collect(cls))
+        return cls._class_form
+
+
+def _resolve_all(names: Iterable[Any], by_id: Mapping[int, str], where: str) -> tuple[str, ...]:
+    out: list[str] = []
+    for name in names:
+        if isinstance(name, State) and id(name) not in by_id:
+            raise SchemaError([f"{where} refers to a State that is no attribute of the same class: give its name"])
+        out.append(by_id[id(name)] if isinstance(name, State) else str(name))
+    return tuple(dict.fromkeys(out))
+
+
+def _resolve(state: State, by_id: Mapping[int, str], where: str) -> State:
+    return state.with_(**{r: _resolve_all(getattr(state, r), by_id, where) for r in RELATIONS})
+
+
+def _collect(cls: type) -> tuple[dict[str, State], dict[str, tuple[str, ...]]]:
+    """Merge the declarations of a class and its bases: base states first, the nearest definition wins."""
+    states: dict[str, State] = {}
+    groups: dict[str, tuple[str, ...]] = {}
+    for base in reversed(cls.__mro__):
+        own: dict[str, State] = base.__dict__.get("_own_states", {})
+        fresh = tuple(n for n in own if n not in states)
+        if fresh:
+            groups["self" if base is cls else base.__name__] = fresh
+        states.update(own)
+        groups.update(base.__dict__.get("_own_groups", {}))
+    return states, groups
+
+
+class Schema(Mapping[str, State], metaclass=_SchemaMeta):
+    """Hold the states of a machine by name: a frozen mapping, equal to any schema with the same states in order.
+
+    ``Schema(mapping)`` builds one from names and states; a subclass declares one (see the module). Machines share a
+    schema: what is derived from it is computed once.
+
+    Raises:
+        SchemaError: the states contradict each other; every problem is listed.
+    """
+
+    Exception: ClassVar[StateName] = StateName(EXCEPTION)
+    _own_states: ClassVar[dict[str, State]]
+    _own_groups: ClassVar[dict[str, tuple[str, ...]]]
+    __slots__ = ("_compiled", "_states", "groups", "names")
+
+    names: tuple[str, ...]
+    groups: Mapping[str, tuple[str, ...]]
+
+    def __init__(self, states: Mapping[str, State], groups: Mapping[str, Iterable[str]] | None = None) -> None:
+        self._states = _checked(states)
+        self.names = tuple(self._states)
+        self.groups = {n: tuple(members) for n, members in (groups or {}).items()}
+        unknown = [(g, s) for g, members in self.groups.items() for s in members if s not in self._states]
+        if unknown:
+            raise SchemaError(f"group {g!r} lists {s!r}{did_you_mean(s, self._states)}" for g, s in unknown)
+        self._compiled: Any = None
+
+    @classmethod
+    def of(cls, schema: SchemaLike) -> Schema:
+        """Return `schema` as a `Schema`: an instance as it is, a class form's instance, or one built of a mapping."""
+        if isinstance(schema, Schema):
+            return schema
+        if isinstance(schema, type) and issubclass(schema, Schema):
+            if schema is Schema:
+                raise SchemaError(["Schema itself has no states: subclass it, or give a mapping"])
+            return schema()  # type: ignore[call-arg]
+        if isinstance(schema, Mapping):
+            return Schema(schema)
+        raise SchemaError([f"{schema!r} is no schema: give a mapping of names to State, or a subclass of Schema"])
+
+    # -- composition
+
+    def merge(self, *others: SchemaLike) -> Schema:
+        """Return a schema with the states of all; a later definition of a state replaces the earlier one."""
+        states, groups = dict(self._states), dict(self.groups)
+        for other in map(Schema.of, others):
+            declared = {n: s for n, s in other.items() if n != EXCEPTION or s != IMPLICIT_EXCEPTION}
+            states.update(declared)
+            groups.update(other.groups)
+        return Schema(states, groups)
+
+    def extend(self, name: str, overlay: State) -> Schema:
+        """Return a schema in which `name` also has the relations and tags of `overlay`; auto and multi are OR-ed in."""
+        old = self._get(name)
+        fields: dict[str, Any] = {f: (*getattr(old, f), *getattr(overlay, f)) for f in (*RELATIONS, "tags")}
+        return self._with(name, State(auto=old.auto or overlay.auto, multi=old.multi or overlay.multi, **fields))
+
+    def replace(self, name: str, *, auto: bool | None = None, multi: bool | None = None, **relations: Any) -> Schema:
+        """Return a schema in which the given properties and relations of `name` are replaced and all others kept."""
+        unknown = [r for r in relations if r not in (*RELATIONS, "tags")]
+        if unknown:
+            raise MisuseError(f"{unknown[0]!r} is no relation{did_you_mean(unknown[0], RELATIONS)}")
+        changes: dict[str, Any] = {k: v for k, v in (("auto", auto), ("multi", multi)) if v is not None}
+        return self._with(name, self._get(name).with_(**changes, **relations))
+
+    def prefixed(
+        self, prefix: str, *, keep: bool = False, allow: Iterable[str] | None = None, skip: Iterable[str] = ()
+    ) -> Schema:
+        """Return a schema whose names, and the names in relations, begin with `prefix`.
+
+        Args:
+            prefix: what to put in front.
+            keep: leave names that begin with `prefix` already.
+            allow: rename only these; `None`: all. Exception keeps its name in any case.
+            skip: leave these.
+        """
+        allowed, skipped = set(self.names if allow is None else allow), {*skip, EXCEPTION}
+
+        def renamed(name: str) -> str:
+            stays = name in skipped or name not in allowed or (keep and name.startswith(prefix))
+            return name if stays else prefix + name
+
+        states = {
+            renamed(n): s.with_(**{r: [renamed(t) for t in getattr(s, r)] for r in RELATIONS}) for n, s in self.items()
+        }
+        return Schema(states, {g: [renamed(m) for m in members] for g, members in self.groups.items()})
+
+    def filter_by_tag(self, tag: str) -> tuple[str, ...]:
+        """Return the names of the states that carry exactly `tag`."""
+        return tuple(n for n, s in self.items() if tag in s.tags)
+
+    def states_by_tag(self, tag: str) -> tuple[str, ...]:
+        """Return the names of the states that carry `tag`, bare or as ``tag:value``."""
+        return tuple(n for n, s in self.items() if any(t == tag or t.startswith(tag + ":") for t in s.tags))
+
+    def ordered(self, names: Iterable[str]) -> Schema:
+        """Return the same schema with its states in the order of `names`, which must hold each exactly once."""
+        order = list(names)
+        if len(set(order)) != len(order) or set(order) != set(self.names):
+            raise MisuseError(f"the order {order} must name each state exactly once: {list(self.names)}")
+        return Schema({n: self._states[n] for n in order}, self.groups)
+
+    # -- questions
+
+    def relations_of(self, name: str) -> tuple[str, ...]:
+        """Return which of the four relations `name` has, as ``("require", …)``."""
+        state = self._get(name)
+        return tuple(r for r in RELATIONS if getattr(state, r))
+
+    def relations_between(self, source: str, target: str) -> tuple[str, ...]:
+        """Return the relations in which `source` names `target`."""
+        state, _ = self._get(source), self._get(target)
+        return tuple(r for r in RELATIONS if target in getattr(state, r))
+
+    def implements(self, other: SchemaLike) -> bool:
+        """Tell whether every state of `other` is declared here too, whatever its relations."""
+        return all(n in self._states for n in Schema.of(other))
+
+    @property
+    def digest(self) -> str:
+        """32 hex digits that are equal exactly when states, order, relations and tags are (blake2b-128)."""
+        canonical = [(n, s.auto, s.multi, s.require, s.add, s.remove, s.after, s.tags) for n, s in self.items()]
+        return blake2b(repr(canonical).encode(), digest_size=16).hexdigest()
+
+    # -- mapping
+
+    def __getitem__(self, name: str) -> State:
+        return self._states[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._states)
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._states
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Schema):
+            return list(self._states.items()) == list(other._states.items())
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.names)
+
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        return f"{name}({{{', '.join(f'{n}: {s!r}' for n, s in self.items())}}})"
+
+    def _get(self, name: str) -> State:
+        if name not in self._states:
+            raise UnknownStateError(name, self.names, "the schema")
+        return self._states[name]
+
+    def _with(self, name: str, state: State) -> Schema:
+        return Schema({**self._states, name: state}, self.groups)
+
+
+SchemaLike = Schema | type[Schema] | Mapping[str, State]
+IMPLICIT_EXCEPTION = State(multi=True)
+
+
+def _checked(states: Mapping[str, State]) -> dict[str, State]:
+    """Return the states normalised, with `Exception` among them, or raise one error with every problem."""
+    if not isinstance(states, Mapping):
+        raise SchemaError([f"{states!r} is no mapping of names to State"])
+    problems = [p for n, s in states.items() for p in _name_problems(n, s)]
+    if len(states) > MAX_STATES:
+        problems.append(f"{len(states)} states are more than {MAX_STATES}: split the machine into several")
+    if problems:
+        raise SchemaError(problems)
+    named = {str(n): s for n, s in states.items()}
+    named.setdefault(EXCEPTION, IMPLICIT_EXCEPTION)
+    out = {n: _normalised(n, s) for n, s in named.items()}
+    problems = [p for n, s in out.items() for p in _relation_problems(n, s, out)]
+    if problems:
+        raise SchemaError(problems)
+    return out
+
+
+def _normalised(name: str, state: State) -> State:
+    """Drop a state from its own remove and after, and from remove what it adds: a whole group may be listed."""
+    return state.with_(
+        remove=[t for t in state.remove if t != name and t not in state.add],
+        after=[t for t in state.after if t != name],
+        add=[t for t in state.add if t != name],
+    )
+
+
+def _name_problems(name: object, state: object) -> Iterator[str]:
+    if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
+        yield f"the name {name!r} cannot be part of a handler's name: use letters and digits, as in 'Connected'"
+        return
+    for suffix in _SUFFIXES:
+        if name.endswith(suffix):
+            other = name.removesuffix(suffix) + suffix.lower() if name != suffix else f"Work{suffix.lower()}"
+            yield f"the name {name!r} ends with {suffix!r}, as handlers do: call the state {other!r}, say"
+    if name.startswith("Any") and not name[3:4].islower():
+        other = "Some" + name[3:]
+        yield f"the name {name!r} begins with 'Any', as the handlers AnyEnter and AnyState do: call it {other!r}, say"
+    if not isinstance(state, State):
+        yield f"{name} is {state!r}, no State: write State(…)"
+
+
+def _relation_problems(name: str, state: State, states: Mapping[str, State]) -> Iterator[str]:
+    for relation in RELATIONS:
+        for target in getattr(state, relation):
+            if target not in states:
+                yield f"{name} has {relation}={target!r}, which is not declared{did_you_mean(target, states)}"
+    for target in state.require:
+        if target in state.remove:
+            yield f"{name} both requires and removes {target}: drop one of the two"

@@ -1,0 +1,193 @@
+"""Transitions: one mutation on its way through a machine, as tracers and handlers see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from machine.clock import Time
+from machine.mutation import Mutation, Source
+from machine.resolver import resolve
+
+if TYPE_CHECKING:
+    from machine.automaton import Plan
+    from machine.machine import Machine
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One detail of how a transition came out, as a record.
+
+    ``kind`` is ``called``, ``activate``, ``deactivate``, ``lacks`` (`state` lacks the required `other`), ``removed``
+    (`state` is removed by `other`), ``handler`` (`handler` ran) or ``cancel`` (`handler` refused or failed; relations
+    did if it is empty).
+    """
+
+    kind: str
+    state: str = ""
+    other: str = ""
+    handler: str = ""
+
+    def __str__(self) -> str:
+        if self.kind == "lacks":
+            return f"{self.state} lacks {self.other}"
+        if self.kind == "removed":
+            return f"{self.state} removed by {self.other}"
+        return f"{self.kind} {self.state or self.handler}".rstrip()
+
+
+class Transition:
+    """One processed mutation.
+
+    Attributes:
+        machine, mutation: whose and what.
+        seq: how many transitions this machine processed before it, in this life.
+        time_before: the tick vector before.
+        time_after: the vector after; a prediction until the clocks are applied.
+        accepted: not refused by relations, a handler or a failure (so far).
+        completed: nothing will change any more.
+        canceled_by: the handler that refused or failed, ``"relations"``, or an empty string.
+        error: what a handler raised.
+    """
+
+    __slots__ = (
+        "_handled",
+        "_time_after",
+        "_time_before",
+        "accepted",
+        "canceled_by",
+        "completed",
+        "error",
+        "machine",
+        "mutation",
+        "plan",
+        "seq",
+    )
+
+    def __init__(self, machine: Machine, mutation: Mutation, plan: Plan, before: tuple[int, ...], seq: int) -> None:
+        self.machine = machine
+        self.mutation = mutation
+        self.plan = plan
+        self.seq = seq
+        self._time_before = before
+        self._time_after: tuple[int, ...] | None = None
+        self.accepted = plan.accepted
+        self.completed = False
+        self.canceled_by = "" if plan.accepted else "relations"
+        self.error: BaseException | None = None
+        self._handled: list[str] | None = None
+
+    @property
+    def id(self) -> str:
+        """Unique among all transitions of machines with different ids, across restarts."""
+        return f"{self.machine.id}:{self.machine.machine_tick}:{self.seq}"
+
+    @property
+    def time_before(self) -> Time:
+        """The tick vector before the transition."""
+        return Time(self._time_before)
+
+    @property
+    def time_after(self) -> Time:
+        """The tick vector after it; before the clocks are applied: what it will be if nothing refuses."""
+        return Time(self.ticks_after)
+
+    @property
+    def ticks_before(self) -> tuple[int, ...]:
+        """`time_before` as a plain tuple, for recorders in a hurry."""
+        return self._time_before
+
+    @property
+    def ticks_after(self) -> tuple[int, ...]:
+        """`time_after` as a plain tuple, for recorders in a hurry."""
+        if self._time_after is not None:
+            return self._time_after
+        if self.mutation.is_check or not self.accepted:
+            return self._time_before
+        return self.plan.apply(self._time_before)
+
+    @property
+    def is_auto(self) -> bool:
+        """Whether the machine made this mutation, for its auto states."""
+        return self.mutation.is_auto
+
+    @property
+    def is_check(self) -> bool:
+        """Whether this is a dry run."""
+        return self.mutation.is_check
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """The called states."""
+        return self.mutation.states
+
+    @property
+    def called_vector(self) -> Time:
+        """The called states as a vector of 0 and 1."""
+        return Time(int(i in self.mutation.called) for i in range(len(self._time_before)))
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The states that will be active, in order."""
+        return self._names(self.plan.targets)
+
+    @property
+    def enters(self) -> tuple[str, ...]:
+        """The states that are activated or re-entered."""
+        return self._names(self.plan.enters)
+
+    @property
+    def exits(self) -> tuple[str, ...]:
+        """The states that are deactivated."""
+        return self._names(self.plan.exits)
+
+    @property
+    def states_before(self) -> tuple[str, ...]:
+        """The states that were active before, in their order."""
+        return self._names(self.plan.before.order)
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """The states whose tick changed, or will."""
+        pairs = zip(self._time_before, self.ticks_after, strict=True)
+        return self._names(i for i, (a, b) in enumerate(pairs) if a != b)
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """The states that became active or were re-entered."""
+        pairs = zip(self._time_before, self.ticks_after, strict=True)
+        return self._names(i for i, (a, b) in enumerate(pairs) if a != b and b & 1)
+
+    @property
+    def removed(self) -> tuple[str, ...]:
+        """The states that became inactive."""
+        pairs = zip(self._time_before, self.ticks_after, strict=True)
+        return self._names(i for i, (a, b) in enumerate(pairs) if a & 1 and not b & 1)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Why it came out as it did. Computed at each reading: relations are resolved again, this time out loud."""
+        plan, names = self.plan, self.plan.before.automaton.schema.names
+        found: list[Step] = [Step("called", n) for n in self.called]
+
+        def explain(what: str, state: int, other: int) -> None:
+            found.append(Step(what, names[state], names[other]))
+
+        resolve(plan.before.automaton.schema, plan.kind, plan.called, plan.before.order, plan.banned, explain)
+        found += [Step("deactivate", n) for n in self.exits] + [Step("activate", n) for n in self.enters]
+        found += [Step("handler", handler=name) for name in self._handled or ()]
+        if not self.accepted:
+            found.append(Step("cancel", handler="" if self.canceled_by == "relations" else self.canceled_by))
+        return tuple(found)
+
+    def as_source(self) -> Source:
+        """Return this transition as the cause of another mutation."""
+        return Source(self.machine.id, self.id, sum(self._time_before))
+
+    def _names(self, indexes: object) -> tuple[str, ...]:
+        names = self.plan.before.automaton.schema.names
+        return tuple(names[i] for i in indexes)  # type: ignore[attr-defined]
+
+    def __repr__(self) -> str:
+        verdict = "accepted" if self.accepted else f"canceled by {self.canceled_by}"
+        return f"<Transition {self.id} {self.mutation!r} {verdict}>"
