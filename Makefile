@@ -5,7 +5,7 @@ PYTHON   ?= python3
 BIN      := .venv/bin
 PACKAGES := machine pubsub history graph simulations asyncmachine
 # Folders that are code to check, though no packages to ship.
-LOOSE    := $(wildcard tests examples benchmarks)
+LOOSE    := $(sort $(dir $(wildcard tests/*.py examples/*.py benchmarks/*.py)))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format bench clean

@@ -1,13 +1,16 @@
 """What every test run shares: one seed, printed first.
 
 The seed is fixed, so that a red run stays red on the next machine; AM_SEED gives another one.
-Hypothesis draws from it, and so does a test that asks for the `seed` fixture.
+Hypothesis draws from it, trio's scheduler and the module `random` start each test with it, and a
+test that wants numbers of its own asks for the `seed` fixture.
 """
 
 import os
+import random
 
 import hypothesis
 import pytest
+from trio._core import _run as trio_run  # no public way to its random order of tasks
 
 #: The day on which the flights of the data set begin; any number would do.
 DEFAULT_SEED = 20130207
@@ -30,6 +33,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header(config: pytest.Config) -> str:
     """Name the seed, and say how to have another."""
     return f"seed: {config.getoption('--hypothesis-seed')} (AM_SEED=<n> for another)"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Start each test from the seed, whatever ran before it."""
+    seed = int(item.config.getoption("--hypothesis-seed"))
+    random.seed(seed)
+    # pytest-trio lets trio order its tasks before it shuffles them; with the seed that is one order.
+    trio_run._r.seed(seed)
 
 
 @pytest.fixture(scope="session")
