@@ -13,7 +13,7 @@ from asyncmachine import __version__
 
 #: name: (module, attribute, the line that help shows without an import)
 _COMMANDS: dict[str, tuple[str, str, str]] = {
-    "demo": ("asyncmachine.demo", "demo", "Watch three machines run a lift, in one process."),
+    "demo": ("asyncmachine.demo", "demo", "Watch a level crossing: three machines in one process."),
 }
 
 
