@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from machine.resolver import MutationType, resolve
+from machine.resolver import MutationType, mask_of, resolve
 
 if TYPE_CHECKING:
     from machine.compiled import Compiled
@@ -24,7 +24,7 @@ class Plan:
     """What one mutation does in one configuration, as far as relations decide. Frozen.
 
     Attributes:
-        kind, called, auto: the mutation.
+        kind, called, states, auto: the mutation; `called` holds indexes, `states` the names.
         accepted: whether relations let it through.
         targets: the states that will be active, in order. Of a rejected plan: those it would have had.
         exits, enters: states that run deactivation and activation handlers, in order.
@@ -45,6 +45,7 @@ class Plan:
         "exits",
         "kind",
         "single",
+        "states",
         "targets",
         "triggers_auto",
     )
@@ -54,21 +55,23 @@ class Plan:
     ) -> None:
         schema, active = before.automaton.schema, before.mask
         self.before, self.kind, self.called, self.auto, self.banned = before, kind, called, auto, banned
-        self.targets = schema.sort(resolve(schema, kind, called, before.order, banned))
-        target_mask = sum(1 << i for i in self.targets)
+        listed, targets = resolve(schema, kind, called, before.order, active, banned)
+        self.states = tuple([schema.names[i] for i in called])
+        called_mask = mask_of(called)
+        self.targets = schema.sort(listed)
         if kind is REMOVE:
             self.accepted = True
         elif auto:
-            self.accepted = any(target_mask >> i & 1 for i in called)
+            self.accepted = called_mask & targets != 0
         else:
-            self.accepted = all(target_mask >> i & 1 for i in called)
-        reentered = schema.multi & active & sum(1 << i for i in called) if kind is not REMOVE else 0
-        self.exits = schema.sort([i for i in before.order if not target_mask >> i & 1])
-        self.enters = tuple(i for i in self.targets if not active >> i & 1 or reentered >> i & 1)
+            self.accepted = called_mask & ~targets == 0
+        reentered = schema.multi & active & called_mask if kind is not REMOVE else 0
+        leaving, entering = active & ~targets, targets & (~active | reentered)
+        self.exits = schema.sort([i for i in before.order if leaving >> i & 1]) if leaving else ()
+        self.enters = tuple([i for i in self.targets if entering >> i & 1]) if entering else ()
         if self.accepted:
-            self.after = before.automaton.config(self.targets)
-            grown = [*((i, 1) for i in self.exits), *((i, 1 + (reentered >> i & 1)) for i in self.enters)]
-            self.deltas = tuple(sorted(grown))
+            self.after = before.automaton.config(self.targets, targets)
+            self.deltas = (*[(i, 1) for i in self.exits], *[(i, 1 + (reentered >> i & 1)) for i in self.enters])
         else:
             self.after, self.deltas = before, ()
         self.single = self.deltas[0] if len(self.deltas) == 1 else None
@@ -99,16 +102,17 @@ class Config:
         "sets",
     )
 
-    def __init__(self, automaton: Automaton, order: tuple[int, ...]) -> None:
+    def __init__(self, automaton: Automaton, order: tuple[int, ...], mask: int) -> None:
         schema = automaton.schema
         self.automaton = automaton
         self.order: Final = order
-        self.mask = sum(1 << i for i in order)
-        removed = 0
-        for i in order:
-            removed |= schema.remove[i]
-        candidates = schema.auto & ~self.mask & ~removed
-        self.auto_called = tuple(i for i in range(len(schema.names)) if candidates >> i & 1) if candidates else ()
+        self.mask = mask
+        self.auto_called: tuple[int, ...] = ()
+        if candidates := schema.auto & ~mask:
+            for bit, removed in schema.removing:
+                if mask & bit:
+                    candidates &= ~removed
+            self.auto_called = tuple([i for i in schema.auto_list if candidates >> i & 1])
         self.forget()
 
     def forget(self) -> None:
@@ -149,12 +153,12 @@ class Automaton:
         self._known: dict[tuple[int, ...], Config] = {}
         self._plans = 0
 
-    def config(self, order: Sequence[int]) -> Config:
-        """Return the one configuration with these active states in this order."""
+    def config(self, order: Sequence[int], mask: int | None = None) -> Config:
+        """Return the one configuration with these active states in this order; `mask` is theirs, if it is known."""
         key = tuple(order)
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = Config(self, key)
+            found = self._known[key] = Config(self, key, mask_of(key) if mask is None else mask)
         return found
 
     def count(self) -> None:

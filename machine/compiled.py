@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from machine.automaton import Automaton
+from machine.resolver import mask_of
 from machine.schema import EXCEPTION, Schema
 
 HEALTH = ("Healthcheck", "Heartbeat")
@@ -20,9 +21,11 @@ class Compiled:
         names: state names by index.
         index: name -> index.
         require, add, remove, after: per state, the mask of that relation's targets.
-        add_list: per state, the targets of add in declared order.
+        add_list: per state, the targets of add in declared order; adding: the mask of those that have any.
         removed_by: per state, the mask of the states that list it in remove.
-        auto, multi: masks of the states with that property.
+        requiring, removing: (bit, targets) of the states that have that relation at all.
+        behind: per state, the mask of what its handlers run after: require and after together.
+        auto, multi: masks of the states with that property; auto_list: indexes.
         rank: per state, its place in a topological order over require; 0 where no require edge touches it.
         automaton: the configurations that machines of this schema have been in.
     """
@@ -30,9 +33,13 @@ class Compiled:
     __slots__ = (
         "add",
         "add_list",
+        "adding",
         "after",
+        "after_used",
         "auto",
+        "auto_list",
         "automaton",
+        "behind",
         "exception",
         "health",
         "index",
@@ -41,7 +48,9 @@ class Compiled:
         "rank",
         "remove",
         "removed_by",
+        "removing",
         "require",
+        "requiring",
         "schema",
         "zero",
     )
@@ -54,9 +63,15 @@ class Compiled:
         self.require = [self.mask(s.require) for s in states]
         self.add = [self.mask(s.add) for s in states]
         self.add_list = [tuple(self.index[t] for t in s.add) for s in states]
+        self.adding = mask_of([i for i, targets in enumerate(self.add) if targets])
         self.remove = [self.mask(s.remove) for s in states]
         self.after = [self.mask(s.after) for s in states]
+        self.requiring = [(1 << i, mask) for i, mask in enumerate(self.require) if mask]
+        self.removing = [(1 << i, mask) for i, mask in enumerate(self.remove) if mask]
+        self.behind = [a | r for a, r in zip(self.after, self.require, strict=True)]
+        self.after_used = any(self.after)
         self.auto = self.mask(n for n, s in schema.items() if s.auto)
+        self.auto_list = [i for i in range(len(states)) if self.auto >> i & 1]
         self.multi = self.mask(n for n, s in schema.items() if s.multi)
         self.removed_by = [0] * len(states)
         for i, s in enumerate(states):
@@ -103,23 +118,38 @@ class Compiled:
         Stable: what no relation orders keeps its place. After wins where the two conflict; a cycle of after keeps
         the given order.
         """
-        listed = sorted(order, key=self.rank.__getitem__)
-        waiting = sum(1 << i for i in order)
-        if not any(self.after[i] & waiting for i in order):
+        listed = sorted(order, key=self.rank.__getitem__) if self.requiring else list(order)
+        if not self.after_used:
             return tuple(listed)
-        both = [a | r for a, r in zip(self.after, self.require, strict=True)]
-        out = []
-        while listed:
-            free = _first(listed, both, waiting)
-            if free is None:
-                free = _first(listed, self.after, waiting)
-            out.append(listed.pop(free or 0))
-            waiting &= ~(1 << out[-1])
+        behind, waiting, needed = self.behind, mask_of(listed), 0
+        out: list[int] = []
+        blocked: list[int] = []
+        for i in listed:
+            bit = 1 << i
+            if behind[i] & waiting & ~bit:
+                blocked.append(i)
+                needed |= behind[i]
+                continue
+            out.append(i)
+            waiting ^= bit
+            while needed & bit and (at := _first_free(blocked, behind, waiting)) >= 0:
+                out.append(blocked.pop(at))
+                waiting ^= 1 << out[-1]
+        while blocked:  # after against require, or a cycle
+            at = _first_free(blocked, behind, waiting)
+            if at < 0:
+                at = max(_first_free(blocked, self.after, waiting), 0)
+            out.append(blocked.pop(at))
+            waiting ^= 1 << out[-1]
         return tuple(out)
 
 
-def _first(listed: Sequence[int], edges: Sequence[int], waiting: int) -> int | None:
-    return next((at for at, i in enumerate(listed) if not edges[i] & waiting & ~(1 << i)), None)
+def _first_free(listed: Sequence[int], edges: Sequence[int], waiting: int) -> int:
+    """Return the place of the first state that is behind nothing that still waits; -1 for none."""
+    for at, i in enumerate(listed):
+        if not edges[i] & waiting & ~(1 << i):
+            return at
+    return -1
 
 
 def compile_schema(schema: Schema) -> Compiled:

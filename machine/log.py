@@ -14,11 +14,11 @@ logger = logging.getLogger("asyncmachine.machine")
 
 def as_record(transition: Transition) -> dict[str, Any]:
     """Return a transition as plain values, ready for JSON."""
-    source = transition.mutation.source
+    source = transition.source
     return {
         "machine": transition.machine.id,
         "transition": transition.id,
-        "mutation": transition.mutation.type.name.lower(),
+        "mutation": transition.type.name.lower(),
         "called": list(transition.called),
         "auto": transition.is_auto,
         "check": transition.is_check,

@@ -572,45 +572,69 @@ class Machine(Background):
     # -- the queue
 
     def _step(self, plan: Plan) -> Result:
-        """Carry out a plan that nobody watches: the short form of `_submit`."""
+        """Carry out a plan on an idle machine without handlers: the short form of `_submit`."""
         self._queue_tick += 1
-        self._seq += 1
-        if not plan.deltas:
-            if plan.accepted:
-                return Result.EXECUTED
-            self._counts.canceled += 1
-            return Result.CANCELED
+        self._advance(plan)
+        if plan.triggers_auto and self._config.auto_called:
+            auto = self._config.find_auto()
+            assert auto is not None
+            self._advance(auto)
+        if self._queue or self._mail:  # from tracers
+            self._drain()
+        return Result.EXECUTED if plan.accepted else Result.CANCELED
+
+    def _advance(self, plan: Plan) -> None:
+        before = self._time
         if (single := plan.single) is not None:
-            ticks = list(self._time)
+            ticks = list(before)
             ticks[single[0]] += single[1]
             self._time = tuple(ticks)
-        else:
-            self._time = plan.apply(self._time)
-        config = self._config = plan.after
-        if self._waits is not None:
+        elif plan.deltas:
+            self._time = plan.apply(before)
+        elif not plan.accepted:
+            self._counts.canceled += 1
+        self._config = plan.after
+        self._seq += 1
+        hooks = self._hooks
+        if hooks.transition_end:
+            cause = CAUSE.get()
+            tx = Transition(self, plan, before, self._seq - 1, None, None if cause is None else cause.as_source())
+            tx._time_after = self._time
+            tx.completed = True
+            self._transition = tx
+            self._quiet = False
+            self._draining = True
+            try:
+                for method in hooks.transition_end:
+                    try:
+                        method(tx)
+                    except Exception:
+                        hooks.failed(method)
+            finally:
+                self._transition = None
+                self._draining = False
+                self._quiet = not self._queue and hooks is self._hooks
+                if hooks is not self._hooks:
+                    self._observers_changed()
+        if self._waits is not None and plan.deltas:
             self._waits.settle(self, [i for i, _ in plan.deltas])
-        if plan.triggers_auto and config.auto_called:
-            auto = config.find_auto()
-            assert auto is not None
-            self._seq += 1
-            if not auto.accepted:
-                self._counts.canceled += 1
-            elif auto.deltas:
-                self._time = auto.apply(self._time)
-                self._config = auto.after
-                if self._waits is not None:
-                    self._waits.settle(self, [i for i, _ in auto.deltas])
-        return Result.EXECUTED
 
     def _mutate(self, kind: MutationType, states: tuple[str, ...], args: Mapping[str, Any]) -> Result:
-        called = self._called(states)
-        if not args and not self._draining:
-            config = self._config
-            known = (config.adds, config.removes, config.sets)[kind]
-            if states not in known:
-                known[states] = config.plan(kind, called)
-                config.automaton.count()
-        return self._submit(Mutation(kind, called, self._names(called), args, source=self._cause()))
+        config = self._config
+        known = (config.adds, config.removes, config.sets)[kind]
+        try:
+            plan = known.get(states)
+        except TypeError:
+            plan = None
+        if plan is None:
+            called = self._called(states)
+            if self._draining:  # its plan will start from another configuration
+                return self._submit(Mutation(kind, called, self._names(called), args, source=self._cause()))
+            plan = known[states] = config.plan(kind, called)
+            config.automaton.count()
+        if self._quiet and not args:
+            return self._step(plan)
+        return self._submit(Mutation(kind, plan.called, plan.states, args, source=self._cause()))
 
     def _check(self, kind: MutationType, states: tuple[str, ...], args: Mapping[str, Any]) -> Result:
         called = self._called(states)
@@ -633,7 +657,7 @@ class Machine(Background):
         if self._draining and self._is_needless(mutation):
             self._counts.duplicates += 1
             return Result.EXECUTED
-        if not self._queue:
+        if isinstance(self._queue, tuple):  # an empty deque is 600 bytes; most machines never queue anything
             self._queue = deque()
         self._appended += 1
         mutation.queue_tick = self._queue_tick + self._appended
@@ -651,7 +675,7 @@ class Machine(Background):
         return mutation.ticket
 
     def _prepend(self, mutation: Mutation) -> None:
-        if not self._queue:
+        if isinstance(self._queue, tuple):  # an empty deque is 600 bytes; most machines never queue anything
             self._queue = deque()
         self._queue.appendleft(mutation)
         if self._hooks.mutation_queued:
@@ -778,7 +802,7 @@ class Machine(Background):
         """Decide whether mutations may take the short way: nobody is watching, nothing is queued."""
         self._quiet = (
             self._table is None
-            and not self._hooks.tracers
+            and not self._hooks.inner
             and not self._queue
             and not self._draining
             and not self._disposing

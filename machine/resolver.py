@@ -27,6 +27,16 @@ class MutationType(IntEnum):
 Explain = Callable[[str, int, int], None]
 """Receives (what, state, because of state): ``("lacks", 2, 5)``; -1 where there is no second state."""
 
+Steps = list[tuple[str, int, int]]
+
+
+def mask_of(indexes: Sequence[int]) -> int:
+    """Return the bit mask of some indexes."""
+    mask = 0
+    for i in indexes:
+        mask |= 1 << i
+    return mask
+
 
 def _silent(what: str, state: int, other: int) -> None:
     """Explain nothing."""
@@ -37,35 +47,36 @@ def resolve(
     kind: MutationType,
     called: Sequence[int],
     active: Sequence[int],
+    active_mask: int,
     banned: int = 0,
     explain: Explain = _silent,
-) -> list[int]:
-    """Return the indexes of the states that will be active, before they are sorted.
+) -> tuple[list[int], int]:
+    """Return the indexes of the states that will be active, before they are sorted, and their mask.
 
     Args:
         schema: the compiled schema.
         kind: the mutation's type.
         called: indexes of the called states, without duplicates.
-        active: indexes of the active states, in their order.
+        active, active_mask: indexes of the active states, in their order, and as a mask.
         banned: mask of implied states that must not come in (rejected autos).
         explain: told about each relation that was applied, of given-up rounds only what became of implied states.
     """
-    called_mask = _mask(called)
+    called_mask = mask_of(called)
     if kind is MutationType.ADD:
-        base = [*called, *(i for i in active if not called_mask >> i & 1)]
+        base = [*called, *[i for i in active if not called_mask >> i & 1]]
+        base_mask = active_mask | called_mask
     elif kind is MutationType.REMOVE:
         base = [i for i in active if not called_mask >> i & 1]
+        base_mask = active_mask & ~called_mask
         banned |= called_mask
     else:
-        base = list(called)
-    entering_base = ~_mask(active) | schema.multi & called_mask
-    base_mask = _mask(base)
-    told: list[tuple[str, int, int]] = []
+        base, base_mask = list(called), called_mask
+    entering = ~active_mask | schema.multi & called_mask
+    told: Steps = []
     while True:
-        steps: list[tuple[str, int, int]] = []
-        listed = _close(schema, base, base_mask, entering_base, banned)
-        implied = _mask(listed) & ~base_mask
-        alive = _settle(schema, listed, implied, entering_base, steps, explain is not _silent)
+        steps: Steps = []
+        listed, implied = _close(schema, base, base_mask, entering, banned)
+        alive = _settle(schema, listed, base_mask | implied, implied, entering, None if explain is _silent else steps)
         lost = implied & ~alive & ~banned
         if not lost:
             break
@@ -73,11 +84,13 @@ def resolve(
         told += [step for step in steps if lost >> step[1] & 1]
     for step in told + steps:
         explain(*step)
-    return [i for i in listed if alive >> i & 1]
+    return [i for i in listed if alive >> i & 1], alive
 
 
-def _close(schema: Compiled, base: list[int], base_mask: int, entering: int, banned: int) -> list[int]:
-    """Append, in discovery order, all that entering states add."""
+def _close(schema: Compiled, base: list[int], base_mask: int, entering: int, banned: int) -> tuple[list[int], int]:
+    """Append, in discovery order, all that entering states add; return the list and the mask of what was appended."""
+    if not base_mask & entering & schema.adding:
+        return base, 0
     listed, seen, add = list(base), base_mask | banned, schema.add
     for i in listed:  # grows while it is walked
         if entering >> i & 1 and add[i] & ~seen:
@@ -85,29 +98,21 @@ def _close(schema: Compiled, base: list[int], base_mask: int, entering: int, ban
                 if not seen >> target & 1:
                     seen |= 1 << target
                     listed.append(target)
-    return listed
+    return listed, mask_of(listed) & ~base_mask
 
 
-def _settle(
-    schema: Compiled,
-    listed: list[int],
-    implied: int,
-    entering: int,
-    steps: list[tuple[str, int, int]],
-    tell: bool,
-) -> int:
+def _settle(schema: Compiled, listed: list[int], alive: int, implied: int, entering: int, steps: Steps | None) -> int:
     """Return the mask of the states of `listed` that survive require and remove."""
-    told = steps if tell else None
-    alive = _require(schema, listed, _mask(listed), told)
+    alive = _require(schema, alive, steps)
     removed_by = schema.removed_by
-    for i in reversed(listed):
+    for i in [i for i in reversed(listed) if removed_by[i] & alive]:
         bit = 1 << i
         if alive & bit and (killers := removed_by[i] & alive & ~bit):
             alive ^= bit
-            if tell:
+            if steps is not None:
                 steps.append(("removed", i, _lowest(killers)))
     while True:
-        alive = _require(schema, listed, alive, told)
+        alive = _require(schema, alive, steps)
         orphans = implied & alive
         if orphans:
             for i in listed:
@@ -118,26 +123,18 @@ def _settle(
         alive &= ~orphans
 
 
-def _require(schema: Compiled, listed: list[int], alive: int, steps: list[tuple[str, int, int]] | None) -> int:
+def _require(schema: Compiled, alive: int, steps: Steps | None) -> int:
     """Drop states whose required states are not all alive, to a fixpoint."""
-    require = schema.require
     while True:
         before = alive
-        for i in listed:
-            if before >> i & 1 and (missing := require[i] & ~before):
-                alive &= ~(1 << i)
+        for bit, required in schema.requiring:
+            if before & bit and required & ~before:
+                alive ^= bit
                 if steps is not None:
-                    steps.append(("lacks", i, _lowest(missing)))
+                    steps.append(("lacks", _lowest(bit), _lowest(required & ~before)))
         if alive == before:
             return alive
 
 
 def _lowest(mask: int) -> int:
     return (mask & -mask).bit_length() - 1
-
-
-def _mask(indexes: Sequence[int]) -> int:
-    mask = 0
-    for i in indexes:
-        mask |= 1 << i
-    return mask

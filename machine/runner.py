@@ -41,7 +41,7 @@ def run(machine: Machine, mutation: Mutation) -> Transition:
         plan = auto
     else:
         plan = Plan(config, mutation.type, mutation.called, auto=True)
-    tx = Transition(machine, mutation, plan, machine._time, machine._seq)
+    tx = Transition(machine, plan, machine._time, machine._seq, mutation)
     if (
         mutation.is_check
         and not tx.accepted
@@ -84,10 +84,10 @@ def _conclude(tx: Transition) -> None:
     if machine._options.on_change is not None:
         machine._call_back(machine._options.on_change, machine, tx.time_before, tx.time_after)
     if tx.accepted and tx.plan.triggers_auto:
-        called = machine._config.auto_called
-        if called:
-            names = tuple(machine._schema.names[i] for i in called)
-            machine._prepend(Mutation(MutationType.ADD, called, names, {}, is_auto=True, source=tx.as_source()))
+        auto = machine._config.find_auto()
+        if auto is not None:
+            source = tx.as_source()
+            machine._prepend(Mutation(auto.kind, auto.called, auto.states, {}, is_auto=True, source=source))
 
 
 def _fail(tx: Transition) -> None:

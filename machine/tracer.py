@@ -83,13 +83,19 @@ class Tracer:
 
 HOOKS = tuple(n for n, v in vars(Tracer).items() if callable(v) and not n.startswith("_"))
 
+INNER = ("mutation_queued", "transition_init", "transition_start", "transition_finals", "queue_end")
+"""What happens inside of a mutation, as opposed to its end; handlers have a table of their own."""
+
 Hook = tuple[Callable[..., None], ...]
 
 
 class Hooks:
-    """The tracers of one machine, and per hook the methods that override it. Replaced as a whole on every change."""
+    """The tracers of one machine, and per hook the methods that override it. Replaced as a whole on every change.
 
-    __slots__ = (*HOOKS, "errors", "tracers")
+    ``inner`` tells whether any hook but the end of a transition wants to see how a mutation is carried out.
+    """
+
+    __slots__ = (*HOOKS, "errors", "inner", "tracers")
 
     machine_init: Hook
     new_submachine: Hook
@@ -114,6 +120,7 @@ class Hooks:
         for hook in HOOKS:
             overridden = (getattr(t, hook) for t in tracers if getattr(type(t), hook) is not getattr(Tracer, hook))
             setattr(self, hook, tuple(overridden))
+        self.inner = any(getattr(self, hook) for hook in INNER)
 
     def adding(self, tracer: Tracer) -> Hooks:
         """Return hooks with one tracer more."""
@@ -136,8 +143,12 @@ class Hooks:
             try:
                 method(*args)
             except Exception:
-                self.errors += 1
-                logger.exception("tracer %r failed", method)
+                self.failed(method)
+
+    def failed(self, method: object) -> None:
+        """Count and log what is being raised by a hook."""
+        self.errors += 1
+        logger.exception("tracer %r failed", method)
 
 
 NO_HOOKS = Hooks()

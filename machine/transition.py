@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from machine.clock import Time
-from machine.mutation import Mutation, Source
-from machine.resolver import resolve
+from machine.mutation import Mutation, Result, Source
+from machine.resolver import MutationType, resolve
 
 if TYPE_CHECKING:
     from machine.automaton import Plan
@@ -40,10 +41,10 @@ class Transition:
     """One processed mutation.
 
     Attributes:
-        machine, mutation: whose and what.
+        machine: whose it is.
         seq: how many transitions this machine processed before it, in this life.
-        time_before: the tick vector before.
-        time_after: the vector after; a prediction until the clocks are applied.
+        plan: what relations make of the mutation, in indexes.
+        ticks_before: the tick vector before, as a plain tuple.
         accepted: not refused by relations, a handler or a failure (so far).
         completed: nothing will change any more.
         canceled_by: the handler that refused or failed, ``"relations"``, or an empty string.
@@ -52,30 +53,49 @@ class Transition:
 
     __slots__ = (
         "_handled",
+        "_mutation",
+        "_source",
         "_time_after",
-        "_time_before",
         "accepted",
         "canceled_by",
         "completed",
         "error",
         "machine",
-        "mutation",
         "plan",
         "seq",
+        "ticks_before",
     )
 
-    def __init__(self, machine: Machine, mutation: Mutation, plan: Plan, before: tuple[int, ...], seq: int) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        plan: Plan,
+        before: tuple[int, ...],
+        seq: int,
+        mutation: Mutation | None,
+        source: Source | None = None,
+    ) -> None:
         self.machine = machine
-        self.mutation = mutation
+        self._mutation = mutation
+        self._source = source
         self.plan = plan
         self.seq = seq
-        self._time_before = before
+        self.ticks_before = before
         self._time_after: tuple[int, ...] | None = None
         self.accepted = plan.accepted
         self.completed = False
         self.canceled_by = "" if plan.accepted else "relations"
         self.error: BaseException | None = None
         self._handled: list[str] | None = None
+
+    @property
+    def mutation(self) -> Mutation:
+        """What is carried out."""
+        if self._mutation is None:  # it never was in a queue: nobody but a tracer wants to see it
+            plan = self.plan
+            self._mutation = Mutation(plan.kind, plan.called, plan.states, {}, is_auto=plan.auto, source=self._source)
+            self._mutation.finish(Result.EXECUTED if self.accepted else Result.CANCELED)
+        return self._mutation
 
     @property
     def id(self) -> str:
@@ -85,7 +105,7 @@ class Transition:
     @property
     def time_before(self) -> Time:
         """The tick vector before the transition."""
-        return Time(self._time_before)
+        return Time(self.ticks_before)
 
     @property
     def time_after(self) -> Time:
@@ -93,38 +113,48 @@ class Transition:
         return Time(self.ticks_after)
 
     @property
-    def ticks_before(self) -> tuple[int, ...]:
-        """`time_before` as a plain tuple, for recorders in a hurry."""
-        return self._time_before
-
-    @property
     def ticks_after(self) -> tuple[int, ...]:
         """`time_after` as a plain tuple, for recorders in a hurry."""
         if self._time_after is not None:
             return self._time_after
-        if self.mutation.is_check or not self.accepted:
-            return self._time_before
-        return self.plan.apply(self._time_before)
+        if self.is_check or not self.accepted:
+            return self.ticks_before
+        return self.plan.apply(self.ticks_before)
+
+    @property
+    def type(self) -> MutationType:
+        """What is done with the called states."""
+        return self.plan.kind
+
+    @property
+    def args(self) -> Mapping[str, Any]:
+        """What the caller passed along."""
+        return self._mutation.args if self._mutation is not None else {}
+
+    @property
+    def source(self) -> Source | None:
+        """What caused it: the transition of this or another machine from which the mutation was asked for."""
+        return self._mutation.source if self._mutation is not None else self._source
 
     @property
     def is_auto(self) -> bool:
         """Whether the machine made this mutation, for its auto states."""
-        return self.mutation.is_auto
+        return self.plan.auto
 
     @property
     def is_check(self) -> bool:
         """Whether this is a dry run."""
-        return self.mutation.is_check
+        return self._mutation is not None and self._mutation.is_check
 
     @property
     def called(self) -> tuple[str, ...]:
         """The called states."""
-        return self.mutation.states
+        return self._mutation.states if self._mutation is not None else self.plan.states
 
     @property
     def called_vector(self) -> Time:
         """The called states as a vector of 0 and 1."""
-        return Time(int(i in self.mutation.called) for i in range(len(self._time_before)))
+        return Time(int(i in self.plan.called) for i in range(len(self.ticks_before)))
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -149,31 +179,32 @@ class Transition:
     @property
     def changed(self) -> tuple[str, ...]:
         """The states whose tick changed, or will."""
-        pairs = zip(self._time_before, self.ticks_after, strict=True)
+        pairs = zip(self.ticks_before, self.ticks_after, strict=True)
         return self._names(i for i, (a, b) in enumerate(pairs) if a != b)
 
     @property
     def added(self) -> tuple[str, ...]:
         """The states that became active or were re-entered."""
-        pairs = zip(self._time_before, self.ticks_after, strict=True)
+        pairs = zip(self.ticks_before, self.ticks_after, strict=True)
         return self._names(i for i, (a, b) in enumerate(pairs) if a != b and b & 1)
 
     @property
     def removed(self) -> tuple[str, ...]:
         """The states that became inactive."""
-        pairs = zip(self._time_before, self.ticks_after, strict=True)
+        pairs = zip(self.ticks_before, self.ticks_after, strict=True)
         return self._names(i for i, (a, b) in enumerate(pairs) if a & 1 and not b & 1)
 
     @property
     def steps(self) -> tuple[Step, ...]:
         """Why it came out as it did. Computed at each reading: relations are resolved again, this time out loud."""
-        plan, names = self.plan, self.plan.before.automaton.schema.names
+        plan, schema = self.plan, self.plan.before.automaton.schema
+        names = schema.names
         found: list[Step] = [Step("called", n) for n in self.called]
 
         def explain(what: str, state: int, other: int) -> None:
             found.append(Step(what, names[state], names[other]))
 
-        resolve(plan.before.automaton.schema, plan.kind, plan.called, plan.before.order, plan.banned, explain)
+        resolve(schema, plan.kind, plan.called, plan.before.order, plan.before.mask, plan.banned, explain)
         found += [Step("deactivate", n) for n in self.exits] + [Step("activate", n) for n in self.enters]
         found += [Step("handler", handler=name) for name in self._handled or ()]
         if not self.accepted:
@@ -182,11 +213,11 @@ class Transition:
 
     def as_source(self) -> Source:
         """Return this transition as the cause of another mutation."""
-        return Source(self.machine.id, self.id, sum(self._time_before))
+        return Source(self.machine.id, self.id, sum(self.ticks_before))
 
-    def _names(self, indexes: object) -> tuple[str, ...]:
+    def _names(self, indexes: Iterable[int]) -> tuple[str, ...]:
         names = self.plan.before.automaton.schema.names
-        return tuple(names[i] for i in indexes)  # type: ignore[attr-defined]
+        return tuple(names[i] for i in indexes)
 
     def __repr__(self) -> str:
         verdict = "accepted" if self.accepted else f"canceled by {self.canceled_by}"
