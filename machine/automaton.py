@@ -79,7 +79,9 @@ class Plan:
         self.triggers_auto = bool(self.deltas) and not auto and not health
 
     def apply(self, time: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the tick vector after this plan."""
+        """Return the tick vector after this plan; the same object if it changes nothing."""
+        if not self.deltas:
+            return time
         ticks = list(time)
         for index, growth in self.deltas:
             ticks[index] += growth

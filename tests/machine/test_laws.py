@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,15 +24,21 @@ NAMES = [f"S{c}" for c in "ABCDEFGHIJKL"]
 
 @st.composite
 def schemas(draw: st.DrawFn) -> Schema:
-    """A schema of 1 to 12 states with all four relations, auto and multi."""
+    """Draw a schema of 1 to 12 states with all four relations, auto and multi."""
     names = NAMES[: draw(st.integers(1, 12))]
     some = st.lists(st.sampled_from(names), max_size=3)
     states = {}
     for name in names:
         require = draw(some)
         remove = [n for n in draw(some) if n not in require]
-        flags = {"auto": draw(st.booleans()), "multi": draw(st.booleans())}
-        states[name] = State(require=require, remove=remove, add=draw(some), after=draw(some), **flags)
+        states[name] = State(
+            auto=draw(st.booleans()),
+            multi=draw(st.booleans()),
+            require=require,
+            remove=remove,
+            add=draw(some),
+            after=draw(some),
+        )
     return Schema(states)
 
 
@@ -280,19 +290,21 @@ def test_waits_fire_exactly_for_what_happened(data: st.DataObject, seed: int) ->
     trio.run(main)
 
 
+@pytest.fixture(autouse=True)
+def _quiet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL, "asyncmachine")  # handlers in a bad mood are what this is about
+
+
 @pytest.mark.parametrize("seed", ["0", "1", "random"])
 def test_order_does_not_depend_on_the_hash_seed(seed: str) -> None:
-    import os
-    import subprocess
-    import sys
-
     script = (
         "import random\n"
         "from machine import Machine, State\n"
         "rng = random.Random(7)\n"
         "names = [f'S{i}' for i in range(12)]\n"
         "pick = lambda k: rng.sample(names, k)\n"
-        "states = {n: State(auto=rng.random() < .3, multi=rng.random() < .2, add=pick(1), after=pick(2)) for n in names}\n"
+        "flags = lambda: {'auto': rng.random() < .3, 'multi': rng.random() < .2}\n"
+        "states = {n: State(**flags(), add=pick(1), after=pick(2)) for n in names}\n"
         "log = []\n"
         "handlers = {n + s: lambda e: log.append(e.name) for n in names for s in ('Enter', 'State', 'End', 'Exit')}\n"
         "machine = Machine(states, id='m', handlers=handlers)\n"
@@ -301,9 +313,7 @@ def test_order_does_not_depend_on_the_hash_seed(seed: str) -> None:
         "print(machine.time(), machine.active_states(), log)\n"
     )
     env = {**os.environ, "PYTHONHASHSEED": seed}
-    runs = [
-        subprocess.run([sys.executable, "-c", script], env=e, capture_output=True, text=True)
-        for e in (env, env | {"PYTHONHASHSEED": "2"})
-    ]
+    both = (env, env | {"PYTHONHASHSEED": "2"})
+    runs = [subprocess.run([sys.executable, "-c", script], env=e, capture_output=True, text=True) for e in both]
     assert runs[0].returncode == 0, runs[0].stderr
     assert runs[0].stdout == runs[1].stdout
