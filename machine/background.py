@@ -76,7 +76,7 @@ class StateScope:
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
+    ) -> bool:
         self._machine._unregister(self._index, self)
         assert self._cancel is not None
         return self._cancel.__exit__(kind, error, trace)
