@@ -29,6 +29,7 @@ class Plan:
         targets: the states that will be active, in order. Of a rejected plan: those it would have had.
         exits, enters: states that run deactivation and activation handlers, in order.
         deltas: (index, growth of its tick) for each state whose tick changes; empty if rejected.
+        changed: the mask of these.
         after: the configuration it leads to; the same one if rejected.
         triggers_auto: whether an auto mutation may follow.
     """
@@ -40,6 +41,7 @@ class Plan:
         "banned",
         "before",
         "called",
+        "changed",
         "deltas",
         "enters",
         "exits",
@@ -74,6 +76,7 @@ class Plan:
             self.deltas = (*[(i, 1) for i in self.exits], *[(i, 1 + (reentered >> i & 1)) for i in self.enters])
         else:
             self.after, self.deltas = before, ()
+        self.changed = leaving | entering if self.accepted else 0
         self.single = self.deltas[0] if len(self.deltas) == 1 else None
         health = kind is ADD and len(called) == 1 and schema.health >> called[0] & 1
         self.triggers_auto = bool(self.deltas) and not auto and not health

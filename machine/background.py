@@ -111,20 +111,21 @@ class Background(Reader):
         """Start ``function(*args)`` in the scope of a state, and return at once.
 
         Args:
-            owner: the state's name; or the event of one of its handlers, which must still be valid.
+            owner: the state's name; or the event of one of its handlers, if the state is still as that left it.
             function: an async function.
             delay: seconds to wait before it.
 
         Returns:
-            Whether it was started; not so if the event is no longer valid.
+            Whether it was started; not so if the state has changed since the event.
 
         Raises:
             NotOpenError: the machine has no nursery.
         """
         if not isinstance(owner, str):
-            if not owner.is_valid():
+            state = self._state_of(owner)
+            if not owner.is_valid() and self.tick(state) != owner.transition.ticks_after[self._index[state]]:
                 return False
-            owner = self._state_of(owner)
+            owner = state
         self._start(self.scope(owner), function, args, delay)
         return True
 
@@ -201,6 +202,7 @@ class Background(Reader):
         if self._disposed or machine.is_disposing:
             logger.error("%s: a task failed while the machine was going away", self.id, exc_info=error)
         else:
+            logger.error("%s: a task failed", self.id, exc_info=error)
             machine.add_error(error)
 
     def _register(self, index: int, scope: StateScope) -> None:

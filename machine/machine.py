@@ -255,12 +255,13 @@ class Machine(Background):
     def can_add(self, *states: str, **args: Any) -> Result:
         """Ask relations and negotiation handlers whether `add` would be accepted; nothing changes.
 
-        A multi state may be asked for at any time, so for one relations alone do not refuse.
+        From a handler it has to wait for its turn: await the ticket. A multi state may be called at any time, so
+        relations alone do not refuse one.
         """
         return self._check(ADD, states, args)
 
     def can_remove(self, *states: str, **args: Any) -> Result:
-        """Ask negotiation handlers whether `remove` would be accepted; nothing changes."""
+        """Ask negotiation handlers whether `remove` would be accepted; nothing changes. See `can_add`."""
         return self._check(REMOVE, states, args)
 
     def prepend(self, type: MutationType, *states: str, **args: Any) -> Result:
@@ -598,9 +599,8 @@ class Machine(Background):
         hooks = self._hooks
         if hooks.transition_end:
             cause = CAUSE.get()
-            tx = Transition(self, plan, before, self._seq - 1, None, None if cause is None else cause.as_source())
-            tx._time_after = self._time
-            tx.completed = True
+            source = None if cause is None else cause.as_source()
+            tx = Transition(self, plan, before, self._time, self._seq - 1, None, source)
             self._transition = tx
             self._quiet = False
             self._draining = True
@@ -613,10 +613,11 @@ class Machine(Background):
             finally:
                 self._transition = None
                 self._draining = False
-                self._quiet = not self._queue and hooks is self._hooks
-                if hooks is not self._hooks:
+                if self._queue or hooks is not self._hooks:
                     self._observers_changed()
-        if self._waits is not None and plan.deltas:
+                else:
+                    self._quiet = True
+        if self._waits is not None and self._waits.watched & plan.changed:
             self._waits.settle(self, [i for i, _ in plan.deltas])
 
     def _mutate(self, kind: MutationType, states: tuple[str, ...], args: Mapping[str, Any]) -> Result:

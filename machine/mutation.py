@@ -119,7 +119,7 @@ class Ticket(Result):
         return self.verdict.executed
 
     def __str__(self) -> str:
-        return str(self.verdict or "queued")
+        return "queued" if self.verdict is None else str(self.verdict)
 
     def __repr__(self) -> str:
         at = f" at {self._tick}" if self._tick is not None else ""

@@ -91,14 +91,15 @@ def _close(schema: Compiled, base: list[int], base_mask: int, entering: int, ban
     """Append, in discovery order, all that entering states add; return the list and the mask of what was appended."""
     if not base_mask & entering & schema.adding:
         return base, 0
-    listed, seen, add = list(base), base_mask | banned, schema.add
+    listed, seen, implied, add = list(base), base_mask | banned, 0, schema.add
     for i in listed:  # grows while it is walked
         if entering >> i & 1 and add[i] & ~seen:
             for target in schema.add_list[i]:
                 if not seen >> target & 1:
                     seen |= 1 << target
+                    implied |= 1 << target
                     listed.append(target)
-    return listed, mask_of(listed) & ~base_mask
+    return listed, implied
 
 
 def _settle(schema: Compiled, listed: list[int], alive: int, implied: int, entering: int, steps: Steps | None) -> int:

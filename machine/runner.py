@@ -41,7 +41,9 @@ def run(machine: Machine, mutation: Mutation) -> Transition:
         plan = auto
     else:
         plan = Plan(config, mutation.type, mutation.called, auto=True)
-    tx = Transition(machine, plan, machine._time, machine._seq, mutation)
+    before = machine._time
+    after = before if mutation.is_check else plan.apply(before)
+    tx = Transition(machine, plan, before, after, machine._seq, mutation)
     if (
         mutation.is_check
         and not tx.accepted
@@ -68,7 +70,7 @@ def run(machine: Machine, mutation: Mutation) -> Transition:
             _conclude(tx)
     finally:
         CAUSE.reset(token)
-        tx._time_after = machine._time
+        tx.ticks_after = machine._time
         tx.completed = True
     if hooks.transition_end:
         hooks.tell(hooks.transition_end, tx)
@@ -78,7 +80,7 @@ def run(machine: Machine, mutation: Mutation) -> Transition:
 def _conclude(tx: Transition) -> None:
     """After all handlers: record the failure, tell the change callback, ask for the auto states."""
     machine = tx.machine
-    tx._time_after = machine._time
+    tx.ticks_after = machine._time
     if tx.error is not None:
         _fail(tx)
     if machine._options.on_change is not None:
@@ -102,6 +104,7 @@ def _fail(tx: Transition) -> None:
     if machine._schema.exception in tx.mutation.called:
         logger.error("%s: %s failed while it handled an error", machine.id, tx.canceled_by, exc_info=error)
         return
+    logger.error("%s: %s failed", machine.id, tx.canceled_by, exc_info=error)
     if machine._options.on_error is not None:
         machine._call_back(machine._options.on_error, machine, error)
     machine._prepend(machine._error_mutation((), error, {"transition": tx}, tx.as_source()))
@@ -122,6 +125,7 @@ def _negotiate(tx: Transition, table: HandlerTable) -> None:
         plan = tx.plan
         called = tuple(i for i in plan.called if not struck >> i & 1)
         tx.plan = Plan(plan.before, plan.kind, called, auto=True, banned=plan.banned | struck)
+        tx.ticks_after = tx.plan.apply(tx.ticks_before)
         if not tx.plan.accepted:
             tx.accepted = False
             return
@@ -218,7 +222,7 @@ def _permits(tx: Transition, handler: Handler) -> bool:
 
 def _apply(tx: Transition) -> None:
     machine, plan = tx.machine, tx.plan
-    machine._time = tx._time_after = plan.apply(machine._time)
+    machine._time = tx.ticks_after
     machine._config = plan.after
     if machine._scopes:
         machine._expire(i for i, _ in plan.deltas)

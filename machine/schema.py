@@ -132,6 +132,10 @@ class Group:
     def __init__(self, *states: str | State) -> None:
         self.states = states
 
+    if TYPE_CHECKING:  # what `Door.Both` is, once the class Door exists
+
+        def __get__(self, instance: object, owner: type | None = None) -> tuple[StateName, ...]: ...
+
 
 def _names(field: str, value: Any) -> tuple[Any, ...]:
     one = isinstance(value, str | State)
@@ -175,6 +179,8 @@ class _SchemaMeta(ABCMeta):
     def __call__(cls, states: Any = None, *args: Any, **options: Any) -> Any:
         if states is not None or args or options:
             return super().__call__(states, *args, **options)
+        if cls.__name__ == "Schema" and cls.__module__ == __name__:
+            return super().__call__()
         if cls.__dict__.get("_class_form") is None:
             cls._class_form = super().__call__(*_collect(cls))
         return cls._class_form
@@ -225,7 +231,11 @@ class Schema(Mapping[str, State], metaclass=_SchemaMeta):
     names: tuple[str, ...]
     groups: Mapping[str, tuple[str, ...]]
 
-    def __init__(self, states: Mapping[str, State], groups: Mapping[str, Iterable[str]] | None = None) -> None:
+    def __init__(
+        self, states: Mapping[str, State] | None = None, groups: Mapping[str, Iterable[str]] | None = None
+    ) -> None:
+        if states is None:  # a class form gets its own from its metaclass
+            raise SchemaError(["Schema itself has no states: subclass it, or give a mapping"])
         self._states = _checked(states)
         self.names = tuple(self._states)
         self.groups = {n: tuple(members) for n, members in (groups or {}).items()}
@@ -240,9 +250,7 @@ class Schema(Mapping[str, State], metaclass=_SchemaMeta):
         if isinstance(schema, Schema):
             return schema
         if isinstance(schema, type) and issubclass(schema, Schema):
-            if schema is Schema:
-                raise SchemaError(["Schema itself has no states: subclass it, or give a mapping"])
-            return schema()  # type: ignore[call-arg]
+            return schema()
         if isinstance(schema, Mapping):
             return Schema(schema)
         raise SchemaError([f"{schema!r} is no schema: give a mapping of names to State, or a subclass of Schema"])
@@ -250,12 +258,15 @@ class Schema(Mapping[str, State], metaclass=_SchemaMeta):
     # -- composition
 
     def merge(self, *others: SchemaLike) -> Schema:
-        """Return a schema with the states of all; a later definition of a state replaces the earlier one."""
+        """Return a schema with the states of all; a later definition of a state replaces the earlier one.
+
+        A mapping may refer to states that only the others declare.
+        """
         states, groups = dict(self._states), dict(self.groups)
-        for other in map(Schema.of, others):
-            declared = {n: s for n, s in other.items() if n != EXCEPTION or s != IMPLICIT_EXCEPTION}
-            states.update(declared)
-            groups.update(other.groups)
+        for other in others:
+            whole = Schema.of(other) if isinstance(other, Schema | type) else other
+            states.update({n: s for n, s in whole.items() if n != EXCEPTION or s != IMPLICIT_EXCEPTION})
+            groups.update(whole.groups if isinstance(whole, Schema) else {})
         return Schema(states, groups)
 
     def extend(self, name: str, overlay: State) -> Schema:
@@ -370,19 +381,17 @@ SchemaLike = Schema | type[Schema] | Mapping[str, State]
 IMPLICIT_EXCEPTION = State(multi=True)
 
 
-def _checked(states: Mapping[str, State]) -> dict[str, State]:
+def _checked(states: Mapping[Any, Any]) -> dict[str, State]:
     """Return the states normalised, with `Exception` among them, or raise one error with every problem."""
     if not isinstance(states, Mapping):
         raise SchemaError([f"{states!r} is no mapping of names to State"])
-    problems = [p for n, s in states.items() for p in _name_problems(n, s)]
+    problems = [p for n, s in states.items() for p in _name_problems(n, s, states)]
     if len(states) > MAX_STATES:
         problems.append(f"{len(states)} states are more than {MAX_STATES}: split the machine into several")
-    if problems:
-        raise SchemaError(problems)
-    named = {str(n): s for n, s in states.items()}
+    named = {str(n): s for n, s in states.items() if isinstance(s, State)}
     named.setdefault(EXCEPTION, IMPLICIT_EXCEPTION)
     out = {n: _normalised(n, s) for n, s in named.items()}
-    problems = [p for n, s in out.items() for p in _relation_problems(n, s, out)]
+    problems += [p for n, s in out.items() for p in _relation_problems(n, s, {**states, **out})]
     if problems:
         raise SchemaError(problems)
     return out
@@ -397,16 +406,17 @@ def _normalised(name: str, state: State) -> State:
     )
 
 
-def _name_problems(name: object, state: object) -> Iterator[str]:
+def _name_problems(name: object, state: object, states: Mapping[str, State]) -> Iterator[str]:
     if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
         yield f"the name {name!r} cannot be part of a handler's name: use letters and digits, as in 'Connected'"
         return
     for suffix in _SUFFIXES:
         if name.endswith(suffix):
-            other = name.removesuffix(suffix) + suffix.lower() if name != suffix else f"Work{suffix.lower()}"
+            stem = name.removesuffix(suffix)
+            other = stem if stem and stem not in states else f"{stem or 'Work'}{suffix.lower()}"
             yield f"the name {name!r} ends with {suffix!r}, as handlers do: call the state {other!r}, say"
     if name.startswith("Any") and not name[3:4].islower():
-        other = "Some" + name[3:]
+        other = "Some" + (name[3:] or "one")
         yield f"the name {name!r} begins with 'Any', as the handlers AnyEnter and AnyState do: call it {other!r}, say"
     if not isinstance(state, State):
         yield f"{name} is {state!r}, no State: write State(…)"
@@ -415,7 +425,9 @@ def _name_problems(name: object, state: object) -> Iterator[str]:
 def _relation_problems(name: str, state: State, states: Mapping[str, State]) -> Iterator[str]:
     for relation in RELATIONS:
         for target in getattr(state, relation):
-            if target not in states:
+            if isinstance(target, State):
+                yield f"{name} has a State object in {relation}: outside of a class form, give its name"
+            elif target not in states:
                 yield f"{name} has {relation}={target!r}, which is not declared{did_you_mean(target, states)}"
     for target in state.require:
         if target in state.remove:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from machine.clock import Time
@@ -13,6 +14,9 @@ from machine.resolver import MutationType, resolve
 if TYPE_CHECKING:
     from machine.automaton import Plan
     from machine.machine import Machine
+
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +42,16 @@ class Step:
 
 
 class Transition:
-    """One processed mutation.
+    """One processed mutation. Without a `mutation` it is built, completed, after the fact.
 
     Attributes:
         machine: whose it is.
         seq: how many transitions this machine processed before it, in this life.
         plan: what relations make of the mutation, in indexes.
         ticks_before: the tick vector before, as a plain tuple.
+        ticks_after: the vector after; before the clocks are applied: what it will be if nothing refuses.
+        args: what the caller passed along.
+        source: what caused it: the transition, of this or another machine, from which the mutation was asked for.
         accepted: not refused by relations, a handler or a failure (so far).
         completed: nothing will change any more.
         canceled_by: the handler that refused or failed, ``"relations"``, or an empty string.
@@ -54,15 +61,16 @@ class Transition:
     __slots__ = (
         "_handled",
         "_mutation",
-        "_source",
-        "_time_after",
         "accepted",
+        "args",
         "canceled_by",
         "completed",
         "error",
         "machine",
         "plan",
         "seq",
+        "source",
+        "ticks_after",
         "ticks_before",
     )
 
@@ -71,20 +79,22 @@ class Transition:
         machine: Machine,
         plan: Plan,
         before: tuple[int, ...],
+        after: tuple[int, ...],
         seq: int,
         mutation: Mutation | None,
         source: Source | None = None,
     ) -> None:
         self.machine = machine
         self._mutation = mutation
-        self._source = source
+        self.args: Mapping[str, Any] = _NOTHING if mutation is None else mutation.args
+        self.source = source if mutation is None else mutation.source
         self.plan = plan
         self.seq = seq
         self.ticks_before = before
-        self._time_after: tuple[int, ...] | None = None
-        self.accepted = plan.accepted
-        self.completed = False
-        self.canceled_by = "" if plan.accepted else "relations"
+        self.ticks_after = after
+        self.accepted = accepted = plan.accepted
+        self.completed = mutation is None
+        self.canceled_by = "" if accepted else "relations"
         self.error: BaseException | None = None
         self._handled: list[str] | None = None
 
@@ -93,7 +103,7 @@ class Transition:
         """What is carried out."""
         if self._mutation is None:  # it never was in a queue: nobody but a tracer wants to see it
             plan = self.plan
-            self._mutation = Mutation(plan.kind, plan.called, plan.states, {}, is_auto=plan.auto, source=self._source)
+            self._mutation = Mutation(plan.kind, plan.called, plan.states, {}, is_auto=plan.auto, source=self.source)
             self._mutation.finish(Result.EXECUTED if self.accepted else Result.CANCELED)
         return self._mutation
 
@@ -104,37 +114,18 @@ class Transition:
 
     @property
     def time_before(self) -> Time:
-        """The tick vector before the transition."""
+        """`ticks_before`, with the methods of a time vector."""
         return Time(self.ticks_before)
 
     @property
     def time_after(self) -> Time:
-        """The tick vector after it; before the clocks are applied: what it will be if nothing refuses."""
+        """`ticks_after`, with the methods of a time vector."""
         return Time(self.ticks_after)
-
-    @property
-    def ticks_after(self) -> tuple[int, ...]:
-        """`time_after` as a plain tuple, for recorders in a hurry."""
-        if self._time_after is not None:
-            return self._time_after
-        if self.is_check or not self.accepted:
-            return self.ticks_before
-        return self.plan.apply(self.ticks_before)
 
     @property
     def type(self) -> MutationType:
         """What is done with the called states."""
         return self.plan.kind
-
-    @property
-    def args(self) -> Mapping[str, Any]:
-        """What the caller passed along."""
-        return self._mutation.args if self._mutation is not None else {}
-
-    @property
-    def source(self) -> Source | None:
-        """What caused it: the transition of this or another machine from which the mutation was asked for."""
-        return self._mutation.source if self._mutation is not None else self._source
 
     @property
     def is_auto(self) -> bool:

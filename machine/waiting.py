@@ -94,13 +94,14 @@ class _Thresholds:
 class Waits:
     """The waits of one machine or replica. Created by the first one."""
 
-    __slots__ = ("_buckets", "_thresholds", "count", "special")
+    __slots__ = ("_buckets", "_thresholds", "count", "special", "watched")
 
     def __init__(self) -> None:
         self._buckets: dict[tuple[int, int], Bucket] = {}
         self._thresholds: dict[int, _Thresholds] = {}
         self.count = 0
         self.special = 0  # of these, the waits for args and queries
+        self.watched = 0  # mask of the states whose change concerns anybody
 
     def add(self, wait: Wait, time: tuple[int, ...]) -> None:
         """Register a wait that is not met at `time`, under what it lacks."""
@@ -112,6 +113,8 @@ class Waits:
         lacking = wait.lacking(time) if wait.kind <= TICKS else None
         index, value = lacking or (wait.need[0][0] if wait.need else -1, 0)
         wait.key = (wait.kind, index, value)
+        if wait.kind <= TICKS:
+            self.watched |= 1 << index
         if wait.kind == TICKS:
             self._thresholds.setdefault(index, _Thresholds()).add(value, wait)
         else:
@@ -125,11 +128,13 @@ class Waits:
         if kind == TICKS:
             if self._thresholds[index].discard(value, wait):
                 del self._thresholds[index]
+                self._unwatch(index)
         else:
             bucket = self._buckets[kind, index]
             del bucket[wait]
             if not bucket:
                 del self._buckets[kind, index]
+                self._unwatch(index)
         wait.key = None
         self.count -= 1
         self.special -= kind in (ARGS, QUERY)
@@ -166,7 +171,14 @@ class Waits:
                 del self._thresholds[index]
         for wait in taken:
             wait.key = None
+        self._unwatch(index)
         return taken
+
+    def _unwatch(self, index: int) -> None:
+        if index >= 0 and not (
+            (ACTIVE, index) in self._buckets or (INACTIVE, index) in self._buckets or index in self._thresholds
+        ):
+            self.watched &= ~(1 << index)
 
     def settle_args(self, reader: Reader, index: int, args: Mapping[str, Any]) -> None:
         """Wake the waits for an activation of the state at `index` with these args."""

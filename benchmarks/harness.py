@@ -1,0 +1,84 @@
+"""What the benchmarks share: CPU time in medians, figures beside their goals, a table or JSON."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+
+from rich.console import Console
+from rich.table import Table
+
+RUNS = 5
+
+
+@dataclass
+class Figure:
+    """One measured number. ``goal`` is an upper bound unless ``at_least`` says otherwise; None: just to compare."""
+
+    name: str
+    value: float
+    unit: str
+    goal: float | None = None
+    at_least: bool = False
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def met(self) -> bool | None:
+        if self.goal is None:
+            return None
+        return self.value >= self.goal if self.at_least else self.value <= self.goal
+
+
+@dataclass
+class Report:
+    """The figures of one run."""
+
+    title: str
+    figures: list[Figure] = field(default_factory=list)
+
+    def add(self, name: str, value: float, unit: str, goal: float | None = None, **rest: bool) -> float:
+        """Note a number that was measured by other means, and return it."""
+        self.figures.append(Figure(name, value, unit, goal, **rest))
+        return value
+
+    def time(
+        self, name: str, work: Callable[[int], object], count: int, goal: float | None = None, unit: str = "us"
+    ) -> float:
+        """Note the CPU time of one of `count` operations of ``work(count)``: the median of five runs."""
+        scale = {"us": 1e6, "ns": 1e9, "ms": 1e3}[unit]
+        work(max(count // 10, 1))
+        spent = []
+        for _ in range(RUNS):
+            gc.collect()
+            began = time.process_time()
+            work(count)
+            spent.append((time.process_time() - began) / count * scale)
+        median = statistics.median(spent)
+        self.figures.append(Figure(name, median, unit, goal, low=min(spent), high=max(spent)))
+        return median
+
+    def show(self) -> None:
+        """Print everything, as a table or (``--json``) as JSON. A missed goal is there to be read: machines differ."""
+        options = argparse.ArgumentParser(description=self.title)
+        options.add_argument("--json", action="store_true", help="print JSON")
+        if options.parse_args().json:
+            figures = [{**asdict(f), "met": f.met} for f in self.figures]
+            print(json.dumps({"title": self.title, "python": platform.python_version(), "figures": figures}))
+            return
+        table = Table(title=f"{self.title} (CPython {platform.python_version()}, medians of {RUNS}, CPU time)")
+        for heading in ("what", "median", "min", "max", "goal", ""):
+            table.add_column(heading, justify="left" if heading in ("what", "") else "right")
+        for f in self.figures:
+            spread = ["" if x is None else f"{x:.3g}" for x in (f.low, f.high)]
+            goal = "" if f.goal is None else f"{'≥' if f.at_least else '≤'} {f.goal:g}"
+            table.add_row(
+                f.name, f"{f.value:.3g} {f.unit}", *spread, goal, {None: "", True: "met", False: "MISSED"}[f.met]
+            )
+        Console().print(table)
