@@ -1,7 +1,9 @@
 """The clock-based state machine. Pure: no I/O, and trio only where something waits.
 
-schema, compiled, resolver, automaton   what states mean to each other, as text, as bit masks, as a growing automaton
-machine, runner, mutation, transition   the queue, and what one mutation does on its way through it
+state, schema, validation               what states are, and mean to each other
+compiled, resolver, automaton           the same as bit masks, as a pure function, as an automaton that grows
+machine, queue, runner                  what people call, the queue, and what one mutation does on its way through
+mutation, transition, options           what goes through, and how
 reader, waiting, clock                  reading and waiting, the same for machines and replicas
 handlers, event, background, tracer     what is called when: handlers, tasks in a state's scope, observers
 pipes, snapshot, mixins, helpers, log   machines together, and what is convenient
@@ -49,9 +51,10 @@ from machine.helpers import (
     wait_for_any,
 )
 from machine.log import LogTracer, as_record, as_text
-from machine.machine import Machine, Options, Statistics
+from machine.machine import Machine
 from machine.mixins import Basic, Connected, ConnectionPool, Disposed, DisposedHandlers
 from machine.mutation import Mutation, Result, Source, Ticket
+from machine.options import Options, Statistics
 from machine.pipes import (
     Pipe,
     PipeSet,
@@ -68,8 +71,9 @@ from machine.pipes import (
 )
 from machine.reader import Reader
 from machine.resolver import MutationType
-from machine.schema import EXCEPTION, Group, Schema, State, StateName
+from machine.schema import Schema
 from machine.snapshot import Snapshot
+from machine.state import EXCEPTION, Group, State, StateName
 from machine.tracer import Tracer
 from machine.transition import Step, Transition
 

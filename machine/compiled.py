@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 
 from machine.automaton import Automaton
 from machine.resolver import mask_of
-from machine.schema import EXCEPTION, Schema
+from machine.schema import Schema
+from machine.state import EXCEPTION
 
 HEALTH = ("Healthcheck", "Heartbeat")
 

@@ -253,7 +253,7 @@ def mirror(
         id: of the mirror; the source's and ``-mirror`` by default.
         schema: of the mirror; the bare states by default, so that it accepts whatever the source does.
     """
-    from machine.schema import State
+    from machine.state import State
 
     states = tuple(states)
     parent = source if isinstance(source, Machine) else None

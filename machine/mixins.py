@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from machine.errors import MisuseError
-from machine.schema import EXCEPTION, Group, Schema, State
+from machine.schema import Schema
+from machine.state import EXCEPTION, Group, State
 
 if TYPE_CHECKING:
     from machine.event import Event

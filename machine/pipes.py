@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from machine.errors import MisuseError
 from machine.mutation import Mutation
 from machine.resolver import MutationType
-from machine.schema import EXCEPTION
+from machine.state import EXCEPTION
 from machine.tracer import Tracer
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def deliver(source: Reader) -> None:
         source._mail = (*source._mail, *waiting)
 
 
-def forget_pipes(machine: Machine) -> None:
+def forget_pipes(machine: Reader) -> None:
     """Cut all pipes that begin or end at a machine."""
     sets = [t for pipe in machine._pipes_in for t in pipe.source.tracers if isinstance(t, PipeSet) and pipe in t.pipes]
     sets += [t for t in machine.tracers if isinstance(t, PipeSet)]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from machine.clock import Clock, Time, format_states
 from machine.errors import MisuseError, UnknownStateError
-from machine.schema import EXCEPTION, RELATIONS, Schema
+from machine.schema import Schema
+from machine.state import EXCEPTION, RELATIONS
 from machine.tracer import NO_HOOKS, Hooks, Tracer
 
 if TYPE_CHECKING:

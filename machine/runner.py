@@ -24,7 +24,7 @@ from machine.transition import Transition
 
 if TYPE_CHECKING:
     from machine.handlers import Handler, HandlerTable
-    from machine.machine import Machine
+    from machine.queue import Queue
 
 logger = logging.getLogger("asyncmachine.machine")
 
@@ -32,7 +32,7 @@ CAUSE: ContextVar[Transition | None] = ContextVar("asyncmachine_cause", default=
 """The transition whose handlers, or whose background tasks, are running: the source of the mutations they ask for."""
 
 
-def run(machine: Machine, mutation: Mutation) -> Transition:
+def run(machine: Queue, mutation: Mutation) -> Transition:
     """Carry a mutation out as far as it gets, and return its transition, completed."""
     config = machine._config
     if not mutation.is_auto:

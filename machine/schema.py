@@ -1,4 +1,4 @@
-"""States, their relations, and the schema that holds them.
+"""The schema: the states of a machine by name.
 
 A `Schema` is a frozen mapping from state name to `State`. It is written as a mapping::
 
@@ -18,134 +18,13 @@ that would violate one of them is refused when it is built, with all its problem
 from __future__ import annotations
 
 from abc import ABCMeta
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from machine.errors import MisuseError, SchemaError, UnknownStateError, did_you_mean
-
-EXCEPTION = "Exception"
-MAX_STATES = 4096  # what the gossip catalog accepts in one schema
-RELATIONS = ("require", "add", "remove", "after")
-_SUFFIXES = ("Enter", "Exit", "State", "End")
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-class StateName(str):
-    """The name of a state of a class-form schema: a plain string that can also mark methods as its handlers."""
-
-    __slots__ = ()
-
-    def enter(self, handler: F) -> F:
-        """Mark a method as a negotiation handler that may refuse the activation of this state."""
-        return _mark(handler, "enter", self)
-
-    def exit(self, handler: F) -> F:
-        """Mark a method as a negotiation handler that may refuse the deactivation of this state."""
-        return _mark(handler, "exit", self)
-
-    def state(self, handler: F) -> F:
-        """Mark a method as the final handler of this state's activation; an async one is a background task."""
-        return _mark(handler, "state", self)
-
-    def end(self, handler: F) -> F:
-        """Mark a method as the final handler of this state's deactivation."""
-        return _mark(handler, "end", self)
-
-    def to(self, target: str) -> Callable[[F], F]:
-        """Mark a method as a negotiation handler for this state being active while `target` is a target state."""
-        return lambda handler: _mark(handler, "pair", self, target)
-
-
-def _mark(handler: F, phase: str, *states: str) -> F:
-    marks = (*getattr(handler, "__am_handles__", ()), (phase, *map(str, states)))
-    handler.__am_handles__ = marks  # type: ignore[attr-defined]
-    return handler
-
-
-Names = "str | State | Iterable[str | State]"
-
-
-@dataclass(frozen=True, slots=True, init=False)
-class State:
-    """One state: its properties, and its relations to other states.
-
-    Args:
-        auto: the machine tries to activate it by itself after every transition that changed a clock.
-        multi: it may be called while active: its handlers run again and its tick grows by 2.
-        require: it is active only while all of these are.
-        add: when it becomes active, so do these, if they can.
-        remove: while it is a target, these are not.
-        after: its handlers run after theirs.
-        tags: free words, by convention ``key`` or ``key:value``.
-    """
-
-    auto: bool
-    multi: bool
-    require: tuple[str, ...]
-    add: tuple[str, ...]
-    remove: tuple[str, ...]
-    after: tuple[str, ...]
-    tags: tuple[str, ...]
-
-    def __init__(
-        self,
-        *,
-        auto: bool = False,
-        multi: bool = False,
-        require: str | State | Iterable[str | State] = (),
-        add: str | State | Iterable[str | State] = (),
-        remove: str | State | Iterable[str | State] = (),
-        after: str | State | Iterable[str | State] = (),
-        tags: str | Iterable[str] = (),
-    ) -> None:
-        for name, flag in (("auto", auto), ("multi", multi)):
-            if not isinstance(flag, bool):
-                raise SchemaError([f"{name}={flag!r} is no bool: write {name}=True"])
-        put = object.__setattr__
-        put(self, "auto", auto)
-        put(self, "multi", multi)
-        for name, value in zip(RELATIONS, (require, add, remove, after), strict=True):
-            put(self, name, _names(name, value))
-        put(self, "tags", _names("tags", tags))
-
-    if TYPE_CHECKING:  # what `Door.Open` is, once the class Door exists
-
-        def __get__(self, instance: object, owner: type | None = None) -> StateName: ...
-
-    def with_(self, **changes: Any) -> State:
-        """Return a copy with these fields replaced."""
-        fields = {f: getattr(self, f) for f in ("auto", "multi", *RELATIONS, "tags")}
-        return State(**{**fields, **changes})
-
-    def __repr__(self) -> str:
-        parts = [f"{flag}=True" for flag in ("auto", "multi") if getattr(self, flag)]
-        parts += [f"{f}={' '.join(map(str, v))!r}" for f in (*RELATIONS, "tags") if (v := getattr(self, f))]
-        return f"State({', '.join(parts)})"
-
-
-class Group:
-    """A named list of states inside a class-form schema; organisational only. ``Conn = Group(A, B)``."""
-
-    def __init__(self, *states: str | State) -> None:
-        self.states = states
-
-    if TYPE_CHECKING:  # what `Door.Both` is, once the class Door exists
-
-        def __get__(self, instance: object, owner: type | None = None) -> tuple[StateName, ...]: ...
-
-
-def _names(field: str, value: Any) -> tuple[Any, ...]:
-    one = isinstance(value, str | State)
-    if not one and not isinstance(value, Iterable):
-        raise SchemaError([f"{field}={value!r} is no state: give a name or several names"])
-    names = (value,) if one else tuple(value)
-    for name in names:
-        if not isinstance(name, str) and not (isinstance(name, State) and field != "tags"):
-            raise SchemaError([f"{field} holds {name!r}, a {type(name).__name__}: give names as strings"])
-    return names if any(isinstance(n, State) for n in names) else tuple(dict.fromkeys(str(n) for n in names))
+from machine.state import EXCEPTION, RELATIONS, Group, State, StateName
+from machine.validation import IMPLICIT_EXCEPTION, checked
 
 
 class _SchemaMeta(ABCMeta):
@@ -236,7 +115,7 @@ class Schema(Mapping[str, State], metaclass=_SchemaMeta):
     ) -> None:
         if states is None:  # a class form gets its own from its metaclass
             raise SchemaError(["Schema itself has no states: subclass it, or give a mapping"])
-        self._states = _checked(states)
+        self._states = checked(states)
         self.names = tuple(self._states)
         self.groups = {n: tuple(members) for n, members in (groups or {}).items()}
         unknown = [(g, s) for g, members in self.groups.items() for s in members if s not in self._states]
@@ -378,57 +257,3 @@ class Schema(Mapping[str, State], metaclass=_SchemaMeta):
 
 
 SchemaLike = Schema | type[Schema] | Mapping[str, State]
-IMPLICIT_EXCEPTION = State(multi=True)
-
-
-def _checked(states: Mapping[Any, Any]) -> dict[str, State]:
-    """Return the states normalised, with `Exception` among them, or raise one error with every problem."""
-    if not isinstance(states, Mapping):
-        raise SchemaError([f"{states!r} is no mapping of names to State"])
-    problems = [p for n, s in states.items() for p in _name_problems(n, s, states)]
-    if len(states) > MAX_STATES:
-        problems.append(f"{len(states)} states are more than {MAX_STATES}: split the machine into several")
-    named = {str(n): s for n, s in states.items() if isinstance(s, State)}
-    named.setdefault(EXCEPTION, IMPLICIT_EXCEPTION)
-    out = {n: _normalised(n, s) for n, s in named.items()}
-    problems += [p for n, s in out.items() for p in _relation_problems(n, s, {**states, **out})]
-    if problems:
-        raise SchemaError(problems)
-    return out
-
-
-def _normalised(name: str, state: State) -> State:
-    """Drop a state from its own remove and after, and from remove what it adds: a whole group may be listed."""
-    return state.with_(
-        remove=[t for t in state.remove if t != name and t not in state.add],
-        after=[t for t in state.after if t != name],
-        add=[t for t in state.add if t != name],
-    )
-
-
-def _name_problems(name: object, state: object, states: Mapping[str, State]) -> Iterator[str]:
-    if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
-        yield f"the name {name!r} cannot be part of a handler's name: use letters and digits, as in 'Connected'"
-        return
-    for suffix in _SUFFIXES:
-        if name.endswith(suffix):
-            stem = name.removesuffix(suffix)
-            other = stem if stem and stem not in states else f"{stem or 'Work'}{suffix.lower()}"
-            yield f"the name {name!r} ends with {suffix!r}, as handlers do: call the state {other!r}, say"
-    if name.startswith("Any") and not name[3:4].islower():
-        other = "Some" + (name[3:] or "one")
-        yield f"the name {name!r} begins with 'Any', as the handlers AnyEnter and AnyState do: call it {other!r}, say"
-    if not isinstance(state, State):
-        yield f"{name} is {state!r}, no State: write State(…)"
-
-
-def _relation_problems(name: str, state: State, states: Mapping[str, State]) -> Iterator[str]:
-    for relation in RELATIONS:
-        for target in getattr(state, relation):
-            if isinstance(target, State):
-                yield f"{name} has a State object in {relation}: outside of a class form, give its name"
-            elif target not in states:
-                yield f"{name} has {relation}={target!r}, which is not declared{did_you_mean(target, states)}"
-    for target in state.require:
-        if target in state.remove:
-            yield f"{name} both requires and removes {target}: drop one of the two"

@@ -14,6 +14,7 @@ from machine.resolver import MutationType, resolve
 if TYPE_CHECKING:
     from machine.automaton import Plan
     from machine.machine import Machine
+    from machine.queue import Queue
 
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -76,7 +77,7 @@ class Transition:
 
     def __init__(
         self,
-        machine: Machine,
+        machine: Queue,
         plan: Plan,
         before: tuple[int, ...],
         after: tuple[int, ...],
@@ -84,7 +85,7 @@ class Transition:
         mutation: Mutation | None,
         source: Source | None = None,
     ) -> None:
-        self.machine = machine
+        self.machine: Machine = machine  # type: ignore[assignment]  # whose inner side Queue is
         self._mutation = mutation
         self.args: Mapping[str, Any] = _NOTHING if mutation is None else mutation.args
         self.source = source if mutation is None else mutation.source
