@@ -50,7 +50,7 @@ from machine.helpers import (
     wait_for_all,
     wait_for_any,
 )
-from machine.log import LogTracer, as_record, as_text
+from machine.log import Breakpoint, LogTracer, as_record, as_text
 from machine.machine import Machine
 from machine.mixins import Basic, Connected, ConnectionPool, Disposed, DisposedHandlers
 from machine.mutation import Mutation, Result, Source, Ticket
@@ -83,6 +83,7 @@ __all__ = [
     "Basic",
     "BindError",
     "Binding",
+    "Breakpoint",
     "Clock",
     "Condition",
     "Connected",

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from machine.errors import MisuseError
 
 if TYPE_CHECKING:
     from machine.machine import Machine
     from machine.mutation import Mutation
     from machine.transition import Transition
+
+T = TypeVar("T")
 
 
 class Event:
@@ -43,6 +48,18 @@ class Event:
         """Tell whether the transition is still the machine's current one, unfinished, and not canceled."""
         tx = self.transition
         return self.machine.transition is tx and not tx.completed and tx.accepted
+
+    def parse(self, kind: type[T]) -> T:
+        """Return the args as an object of a class, such as a dataclass: those that it has parameters for.
+
+        Raises:
+            MisuseError: an arg that the class needs was not passed along.
+        """
+        wanted = inspect.signature(kind).parameters
+        try:
+            return kind(**{name: value for name, value in self.args.items() if name in wanted})
+        except TypeError as exc:
+            raise MisuseError(f"{self.name}: the args {sorted(self.args)} make no {kind.__name__}: {exc}") from None
 
     def replace(self, **args: Any) -> Event:
         """Return a copy with other args, to be passed on."""

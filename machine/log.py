@@ -1,13 +1,20 @@
-"""A log of a machine: structured records, and the text that is a view of them."""
+"""A log of a machine: structured records, and the text that is a view of them; and breakpoints."""
 
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
+from machine.errors import MisuseError
 from machine.reader import Reader
+from machine.resolver import MutationType
 from machine.tracer import Tracer
 from machine.transition import Transition
+
+if TYPE_CHECKING:
+    from machine.machine import Machine
+    from machine.mutation import Mutation
 
 logger = logging.getLogger("asyncmachine.machine")
 
@@ -46,6 +53,44 @@ def as_text(record: dict[str, Any]) -> str:
         return f"{head}: canceled by {record['canceled_by']}" + (f" ({', '.join(why)})" if why else "")
     changes = [f"+{n}" for n in record["added"]] + [f"-{n}" for n in record["removed"]]
     return f"{head}: {' '.join(changes) or 'no change'}"
+
+
+class Breakpoint(Tracer):
+    """Call a function, or stop in the debugger, when a mutation is queued that calls exactly these states.
+
+    Args:
+        added, removed: what an add (or set), or a remove, must call.
+        action: called with the mutation; Python's ``breakpoint`` by default, with the caller a few frames up.
+        strict: pass over mutations that would change nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        added: Iterable[str] = (),
+        removed: Iterable[str] = (),
+        action: Callable[[Mutation], object] | None = None,
+        strict: bool = False,
+    ) -> None:
+        self.id = "breakpoint"
+        self._wanted = {True: frozenset(added), False: frozenset(removed)}
+        self._action = action
+        self._strict = strict
+        if not any(self._wanted.values()):
+            raise MisuseError("a breakpoint needs states: Breakpoint(added=['Open'])")
+
+    def mutation_queued(self, machine: Machine, mutation: Mutation) -> None:
+        """Act, if this is the one."""
+        adds = mutation.type is not MutationType.REMOVE
+        wanted = self._wanted[adds]
+        if not wanted or wanted != frozenset(mutation.states):
+            return
+        if self._strict and (machine.is_active(*wanted) if adds else machine.is_inactive(*wanted)):
+            return
+        if self._action is not None:
+            self._action(mutation)
+        else:
+            breakpoint()  # noqa: T100 - what this class is for
 
 
 class LogTracer(Tracer):
