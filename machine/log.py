@@ -90,7 +90,7 @@ class Breakpoint(Tracer):
         if self._action is not None:
             self._action(mutation)
         else:
-            breakpoint()  # noqa: T100 - what this class is for
+            breakpoint()
 
 
 class LogTracer(Tracer):
