@@ -126,17 +126,19 @@ def post(source: Reader, target: Machine, mutation: Mutation) -> None:
         source._mail = (*source._mail, target)
 
 
-def deliver(source: Reader) -> None:
+def deliver(source: Reader, budget: int) -> bool:
     """Let every machine that got mail from an idle source work its queue off, and those that got mail from these.
 
-    Chains and rings of pipes of any length are walked without recursion.
+    Chains and rings of pipes of any length are walked without recursion. A ring that never comes to rest (two machines
+    that bind their errors to each other) is left after `budget` deliveries; tell whether all was delivered.
     """
     if source._driven:
-        return  # by the loop below, one level up
+        return True  # by the loop below, one level up
     waiting = deque(source._mail)
     source._mail = ()
     try:
-        while waiting:
+        while waiting and budget > 0:
+            budget -= 1
             target = waiting.popleft()
             target._driven = True
             try:
@@ -147,6 +149,7 @@ def deliver(source: Reader) -> None:
                 target._mail = ()
     finally:
         source._mail = (*source._mail, *waiting)
+    return not waiting
 
 
 def forget_pipes(machine: Reader) -> None:

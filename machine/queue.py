@@ -364,7 +364,9 @@ class Queue(Background):
                 self._hooks.tell(self._hooks.queue_end, self)
             if self._waits is not None:
                 self._waits.settle_idle(self)
-        deliver(self)
+        if not deliver(self, self._options.drain_budget):
+            self._counts.drain_pauses += 1
+            self._resume_later()
         if failure is not None:
             raise failure
 
