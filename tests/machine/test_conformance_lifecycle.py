@@ -326,7 +326,7 @@ class Level20(Level10):
 
 
 def test_c201_a_class_of_states_inherits_states_and_groups() -> None:
-    schema = Level20()  # type: ignore[call-arg]
+    schema = Level20()
     names = ("State00", "State01", "State10", "State11", "State20", "State21", "Exception")
     assert schema.names == names
     assert schema.groups == {
