@@ -278,6 +278,7 @@ async def open_machine(schema: SchemaLike | Machine, *, grace: float = 1.0, **op
             yield machine
         except BaseException as error:  # noqa: BLE001 - raised again below; the nursery would wrap it into a group
             failure = error
+        nursery.cancel_scope.shield = True  # the tasks that Disposing starts outlive the body's cancellation
         with trio.move_on_after(grace, shield=True):
             await _wind_up(machine)
         machine.dispose()
