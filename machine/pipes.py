@@ -80,7 +80,7 @@ class PipeSet(Tracer):
                 self._post(pipe, (pipe.target_state, *extra), transition)
         for pipe in self._on.get(("any", "*"), ()):
             active = self.source.active_states()
-            if set(active) != set(pipe.target.active_states()):
+            if not pipe.target.is_idle or set(active) != set(pipe.target.active_states()):
                 self._post(pipe, active, transition)
 
     def machine_dispose(self, machine: Reader) -> None:
@@ -102,7 +102,8 @@ class PipeSet(Tracer):
 
     def _post(self, pipe: Pipe, states: tuple[str, ...], transition: Transition) -> None:
         target = pipe.target
-        if pipe.flat and target.is_active(*states) is (pipe.mutation is MutationType.ADD):
+        # what waits in its queue may make another machine of a busy target
+        if pipe.flat and target.is_idle and target.is_active(*states) is (pipe.mutation is MutationType.ADD):
             return
         args: dict[str, Any] = {} if pipe.flat else dict(transition.mutation.args)
         called = target._called(states)

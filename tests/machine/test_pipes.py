@@ -137,6 +137,23 @@ def test_a_flat_pipe_posts_nothing_that_the_target_already_is(build: Build) -> N
     assert target.is_inactive("A")
 
 
+@pytest.mark.parametrize(
+    "lay",
+    [
+        pytest.param(lambda s, t: bind_state(s, "A", t), id="bind"),
+        pytest.param(lambda s, t: bind_state(s, "A", t, flat=True), id="flat"),
+        pytest.param(bind_any, id="any"),
+    ],
+)
+def test_a_state_that_is_gone_before_its_post_arrives_is_gone_at_the_target(
+    build: Build, shown: Shown, lay: Lay
+) -> None:
+    source, target = build(handlers={"AState": lambda e: e.machine.remove("A")}), build()
+    lay(source, target)
+    source.add("A")
+    assert shown(source) == shown(target) == "() [A:2]"
+
+
 def test_the_target_may_refuse_and_the_source_never_knows(build: Build, shown: Shown) -> None:
     source, target = build(), build(handlers={"AEnter": lambda _: False})
     bind_state(source, "A", target)
