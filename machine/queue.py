@@ -214,11 +214,11 @@ class Queue(Background):
         """Carry out a plan on an idle machine without handlers: the short form of `_submit`."""
         self._queue_tick += 1
         self._advance(plan)
-        if plan.triggers_auto and self._config.auto_called:
+        if plan.triggers_auto and self._config.auto_called and not self._disposing:
             auto = self._config.find_auto()
             assert auto is not None
             self._advance(auto)
-        if self._queue or self._mail:  # from tracers
+        if self._queue or self._mail or self._disposing:  # by tracers
             self._drain()
         return Result.EXECUTED if plan.accepted else Result.CANCELED
 

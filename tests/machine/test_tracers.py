@@ -31,6 +31,7 @@ from machine.tracer import HOOKS
 
 Build = Callable[..., Machine]
 Do = Callable[[Machine, str], Result]
+Shown = Callable[[Machine], str]
 States = Callable[[str], dict[str, State]]
 
 NR = "A B C D"
@@ -194,6 +195,62 @@ def test_a_raising_tracer_is_counted_and_changes_nothing(states: States, caplog:
     counted = m.statistics().tracer_errors
     m.remove_tracer(whole)
     assert m.statistics().tracer_errors == counted
+
+
+class AtTheEnd(Tracer):
+    """Act at the end of a transition."""
+
+    def __init__(self, act: Callable[[Machine], object]) -> None:
+        self.act = act
+
+    def transition_end(self, transition: Transition) -> None:
+        if transition.called == ("A",):
+            self.act(transition.machine)
+
+
+class AtTheEndOfAll(AtTheEnd):
+    """Act at the end of a transition, and hear of its beginning, which takes a machine from its short way."""
+
+    def transition_init(self, transition: Transition) -> None:
+        assert not transition.completed
+
+
+@pytest.mark.parametrize("kind", [AtTheEnd, AtTheEndOfAll])
+def test_a_tracer_may_ask_for_more(build: Build, shown: Shown, kind: type[AtTheEnd]) -> None:
+    results: list[Result] = []
+    m = build("A B Z{auto; require A}")
+    m.add_tracer(kind(lambda machine: results.append(machine.add("B"))))
+    assert m.add("A") is Result.EXECUTED
+    assert [r.queue_tick for r in results] == [3]
+    assert shown(m) == "(A:1 B:1 Z:1)"
+    assert m.active_states()[0] == "B"  # it came last, behind the auto transition
+
+
+@pytest.mark.parametrize("kind", [AtTheEnd, AtTheEndOfAll])
+def test_a_tracer_may_end_the_machine(build: Build, kind: type[AtTheEnd]) -> None:
+    m = build("A B Z{auto; require A}")
+    m.add_tracer(kind(lambda machine: machine.dispose()))
+    m.on_dispose(lambda machine: heard.append(machine.id))
+    heard: list[str] = []
+    assert m.add("A") is Result.EXECUTED
+    assert heard == [m.id]
+    assert m.is_disposed
+    assert m.is_idle
+    assert m.statistics().transitions == 1
+
+
+@pytest.mark.parametrize("hook", ["transition_end", "queue_end"])
+def test_a_tracer_with_one_hook_that_fails_is_counted(
+    build: Build, caplog: pytest.LogCaptureFixture, hook: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a broken tracer")
+
+    m = build(NR)
+    m.add_tracer(type("Failing", (Tracer,), {hook: fail})())
+    assert m.add("A") is Result.EXECUTED
+    assert m.statistics().tracer_errors == 1
+    assert "a broken tracer" in caplog.text
 
 
 def test_tracers_come_and_go_between_transitions(build: Build) -> None:
