@@ -1,10 +1,24 @@
 """Section 13.1: what is active, what is asked, what time it is."""
 
+import random
 from collections.abc import Callable
 
 import pytest
 
-from machine import Clock, Machine, Result, Ticket, Time, UnknownStateError, is_active_tick
+from machine import (
+    Clock,
+    Machine,
+    Result,
+    Ticket,
+    Time,
+    UnknownStateError,
+    activations,
+    is_active_tick,
+    next_active,
+    next_active_in,
+    next_inactive,
+    next_inactive_in,
+)
 
 Build = Callable[..., Machine]
 Do = Callable[[Machine, str], Result]
@@ -170,6 +184,17 @@ def test_c021_odd_ticks_are_active(tick: int, active: bool) -> None:
     assert is_active_tick(tick) is active
 
 
+@pytest.mark.parametrize(
+    ("tick", "active", "inactive", "activated"), [(0, 1, 2, 0), (1, 3, 2, 1), (2, 3, 4, 1), (7, 9, 8, 4)]
+)
+def test_the_next_ticks_are_foretold(tick: int, active: int, inactive: int, activated: int) -> None:
+    assert next_active(tick) == active
+    assert next_inactive(tick) == inactive
+    assert next_active_in(tick) == active - tick
+    assert next_inactive_in(tick) == inactive - tick
+    assert activations(tick) == activated
+
+
 T213 = Time((2, 1, 3))
 
 
@@ -237,3 +262,16 @@ def test_a_clock_is_a_value_with_names(build: Build) -> None:
     assert hash(clock) == hash(Clock(m.state_names, (1, 2, 0, 0, 0)))
     with pytest.raises(KeyError):
         clock["E"]
+
+
+def test_a_machine_that_is_never_twice_in_one_place_forgets_and_goes_on(build: Build, seed: int) -> None:
+    """What is known of a schema is bounded; more configurations than that must not matter."""
+    dice = random.Random(seed)
+    names = [f"S{n}" for n in range(20)]
+    m, active = build(" ".join(names)), set[str]()
+    for _ in range(10_000):
+        state = dice.choice(names)
+        m.toggle(state)
+        active ^= {state}
+    assert set(m.active_states()) == active
+    assert m.time_sum == 10_000

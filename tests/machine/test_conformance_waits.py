@@ -237,6 +237,32 @@ async def test_a_wait_for_args_comes_true_during_the_final_phase(build: Build, w
     assert str(one.clock) == "(A:1 B:1)"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "raises", "comes"),
+    [
+        pytest.param(0, False, True, id="a-handler-that-is-done"),
+        pytest.param(0, True, True, id="a-handler-that-fails"),
+        pytest.param(1, False, False, id="a-handler-that-takes-too-long"),
+    ],
+)
+async def test_a_wait_for_args_comes_true_although_a_handler_of_the_state_fails(
+    build: Build, waiting: Waiting, seconds: float, raises: bool, comes: bool
+) -> None:
+    now = [0.0]
+
+    def state(_: Event) -> None:
+        now[0] += seconds
+        if raises:
+            raise ArithmeticError
+
+    m = build(NR, handlers={"AState": state}, clock=lambda: now[0])
+    one = await waiting(m.when_args, "A", x=1)
+    assert m.add("A", x=1).executed is (not raises and not seconds)
+    await trio.testing.wait_all_tasks_blocked()
+    assert one.pending is not comes
+    m.dispose()
+
+
 async def test_s7_a_ticket_is_ready_when_its_mutation_is_done(build: Build) -> None:
     tickets: list[Result] = []
 

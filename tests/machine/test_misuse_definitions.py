@@ -78,6 +78,11 @@ SCHEMAS = [
     ),
     ("undeclared-remove", {"A": State(remove="X")}, "A has remove='X', which is not declared"),
     ("undeclared-after", {"A": State(after="X")}, "A has after='X', which is not declared"),
+    (
+        "state-object",
+        {"A": State(), "B": State(add=State())},
+        "B has a State object in add: outside of a class form, give",
+    ),
     ("no-state", {"A": "B"}, "A is 'B', no State: write State"),
     ("class-instead", {"A": State}, "no State: write State"),
     ("suffix-state", {"FooState": State()}, "'FooState' ends with 'State', as handlers do: call the state '"),
@@ -128,6 +133,7 @@ def test_the_greatest_schema_is_accepted() -> None:
 
 
 STATES = [
+    ("schema", lambda: Schema(5), "5 is no mapping of names to State"),  # type: ignore[arg-type]
     ("flag", lambda: State(auto=1), "auto=1 is no bool: write auto=True"),  # type: ignore[arg-type]
     ("number", lambda: State(require=5), "require=5 is no state: give a name or several names"),  # type: ignore[arg-type]
     ("number-inside", lambda: State(add=["A", 5]), "add holds 5, a int: give names as strings"),  # type: ignore[list-item]
