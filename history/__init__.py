@@ -1,6 +1,53 @@
-"""Record every transition of a machine and answer questions about its past.
+"""Record every transition of machines in SQL, and answer questions about any past moment.
 
-Nothing is here yet. The package is going to hold the SQL schema, the write
-path, the questions (`select(gt, lte, limit)`, the state as of a time), and an
-in-memory twin of the store behind one conformance suite.
+history, retention                   the trio shell; what is let go
+recorder, stream, writer, hlc        from a transition to a committed row, and its stamp
+store, memory, sql, tables, versions the boundary to a database, its two sides, tables and migrations
+questions, directory, answers, times what can be asked, and what comes back
+codec, errors, places                how rows are packed; what goes wrong; where files are
 """
+
+from history.answers import Diff, Interval, MachineInfo, Moment, Network, Record
+from history.errors import (
+    HistoryError,
+    HorizonError,
+    QuestionError,
+    StorageError,
+    UnknownMachineError,
+    VersionError,
+)
+from history.history import History, Statistics, default_url, open_history, open_store
+from history.hlc import HybridClock
+from history.questions import Page, Questions
+from history.recorder import Except, Recorder
+from history.times import LogicalTime, format_time, parse_when
+from history.writer import Limits
+
+__all__ = [
+    "Diff",
+    "Except",
+    "History",
+    "HistoryError",
+    "HorizonError",
+    "HybridClock",
+    "Interval",
+    "Limits",
+    "LogicalTime",
+    "MachineInfo",
+    "Moment",
+    "Network",
+    "Page",
+    "QuestionError",
+    "Questions",
+    "Record",
+    "Recorder",
+    "Statistics",
+    "StorageError",
+    "UnknownMachineError",
+    "VersionError",
+    "default_url",
+    "format_time",
+    "open_history",
+    "open_store",
+    "parse_when",
+]

@@ -24,7 +24,7 @@ class Plan:
     """What one mutation does in one configuration, as far as relations decide. Frozen.
 
     Attributes:
-        kind, called, states, auto: the mutation; `called` holds indexes, `states` the names.
+        kind, called, called_mask, states, auto: the mutation; `called` holds indexes, `states` the names.
         accepted: whether relations let it through.
         targets: the states that will be active, in order. Of a rejected plan: those it would have had.
         exits, enters: states that run deactivation and activation handlers, in order.
@@ -41,6 +41,7 @@ class Plan:
         "banned",
         "before",
         "called",
+        "called_mask",
         "changed",
         "deltas",
         "enters",
@@ -59,7 +60,7 @@ class Plan:
         self.before, self.kind, self.called, self.auto, self.banned = before, kind, called, auto, banned
         listed, targets = resolve(schema, kind, called, before.order, active, banned)
         self.states = tuple([schema.names[i] for i in called])
-        called_mask = mask_of(called)
+        self.called_mask = called_mask = mask_of(called)
         self.targets = schema.sort(listed)
         if kind is REMOVE:
             self.accepted = True

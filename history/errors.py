@@ -1,0 +1,51 @@
+"""Every error of the package, by whose fault it is.
+
+HistoryError
+├── (you)    QuestionError       a time, a name or an option that cannot be answered; says what would work
+│            ├── UnknownMachineError   never recorded here; also a LookupError
+│            └── HorizonError          asked for a moment that retention has let go
+└── (world)  StorageError        the database cannot be opened, read or written; says why
+             └── VersionError          the file was written by a newer version of this program
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from machine.errors import AsyncMachineError, did_you_mean
+
+
+class HistoryError(AsyncMachineError):
+    """Be the base of all errors of this package."""
+
+
+class QuestionError(HistoryError, ValueError):
+    """Report a question that cannot be answered as it was asked; the message shows what would work."""
+
+
+class UnknownMachineError(QuestionError, LookupError):
+    """Report a machine that was never recorded here. See `HorizonError` for moments that are gone."""
+
+    def __init__(self, name: object, known: Iterable[str]) -> None:
+        self.name = name
+        super().__init__(f"no machine {name!r} was recorded here{did_you_mean(name, known)}")
+
+
+class HorizonError(QuestionError):
+    """Report a moment that retention has let go. `horizon` is the first one that is known, in ns."""
+
+    def __init__(self, machine: str, at: int, horizon: int) -> None:
+        from history.times import format_time
+
+        self.horizon = horizon
+        super().__init__(
+            f"{machine} at {format_time(at)} is beyond the horizon: retention kept it from {format_time(horizon)} on"
+        )
+
+
+class StorageError(HistoryError):
+    """Report that the database cannot be opened, read or written. Nothing that was acknowledged is lost."""
+
+
+class VersionError(StorageError):
+    """Report a database of a newer version than this program knows. It was not touched."""

@@ -1,0 +1,221 @@
+"""The in-memory twin of the SQL store: the same answers, without a database."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from history.codec import KIND, RecordedSchema, Row, unpack_masks
+from history.store import Condition, MachineRow, Store
+from history.stream import Known, Stream
+
+
+class MemoryStore(Store):
+    """Rows in lists, one a machine, sorted by time. Gone when the process ends."""
+
+    def __init__(self) -> None:
+        self.url = "memory:"
+        self.generation = 0
+        self._lock = threading.RLock()
+        self._machines: dict[int, MachineRow] = {}
+        self._ids: dict[tuple[str, str], int] = {}
+        self._epochs: dict[int, int] = {}
+        self._schemas: dict[str, RecordedSchema] = {}
+        self._periods: dict[int, list[tuple[int, str]]] = {}
+        self._rows: dict[int, list[Row]] = {}
+        self._numbers: set[tuple[int, int, int]] = set()
+        self._order: list[Row] = []
+        self._last_id = 0
+
+    def open(self) -> int:
+        """Return the last stamp; there is nothing to open."""
+        return max((m.last_at for m in self._machines.values()), default=0)
+
+    def close(self) -> None:
+        """Keep everything: a twin can be opened again."""
+
+    def register(self, stream: Stream) -> Known:
+        """Reserve an epoch; see `Store`."""
+        with self._lock:
+            key = (stream.identity.owner, stream.identity.name)
+            machine_id = self._ids.setdefault(key, len(self._ids) + 1)
+            epoch = self._epochs[machine_id] = self._epochs.get(machine_id, 0) + 1
+            found = self._machines.get(machine_id)
+            if found is None:
+                return Known(machine_id, epoch, 0, 0, 0, b"", "")
+            return Known(machine_id, epoch, 0, found.last_at, found.machine_tick, found.ticks, found.schema_hash)
+
+    def write(self, rows: Sequence[tuple[Any, ...]], streams: Sequence[Stream]) -> int:
+        """Store rows; see `Store`."""
+        with self._lock:
+            for stream in streams:
+                self._note(stream)
+                self.generation += bool(stream.periods)
+            for values in rows:
+                row = Row(self._last_id + 1, *values)
+                number = (row.machine_id, row.epoch, row.seq)
+                if number in self._numbers:
+                    continue
+                self._numbers.add(number)
+                self._last_id += 1
+                mine = self._rows.setdefault(row.machine_id, [])
+                if mine and mine[-1].at > row.at:  # fetched later than it happened
+                    mine.insert(bisect_right(mine, row.at, key=lambda r: r.at), row)
+                else:
+                    mine.append(row)
+                self._order.append(row)
+            return self._last_id
+
+    def _note(self, stream: Stream) -> None:
+        known, identity = stream.known, stream.identity
+        assert known is not None
+        old = self._machines.get(known.machine_id)
+        first = old.first_at if old else known.last_at
+        for at, schema in stream.periods:
+            self._schemas[schema.hash] = schema
+            self._periods.setdefault(known.machine_id, []).append((at, schema.hash))
+            first = min(first, at)
+        self._machines[known.machine_id] = MachineRow(
+            id=known.machine_id,
+            owner=identity.owner,
+            name=identity.name,
+            schema_hash=known.schema_hash,
+            tags=identity.tags,
+            parent=identity.parent,
+            first_at=first,
+            last_at=known.last_at,
+            epoch=known.epoch,
+            seq=known.seq,
+            machine_tick=known.machine_tick,
+            horizon=old.horizon if old else first,
+            ticks=known.ticks,
+        )
+
+    def prune(self, machine_id: int, before: int, limit: int) -> int:
+        """Delete old rows; see `Store`."""
+        with self._lock:
+            mine = self._rows.get(machine_id, [])
+            count = min(sum(row.at < before for row in mine), limit)
+            gone = {row.id for row in mine[:count]}
+            del mine[:count]
+            self._order = [row for row in self._order if row.id not in gone]
+            found = self._machines[machine_id]
+            self._machines[machine_id] = replace(found, horizon=max(found.horizon, mine[0].at if mine else before))
+            return count
+
+    def machines(self) -> list[MachineRow]:
+        """Return all machines, by id."""
+        with self._lock:
+            return [self._machines[i] for i in sorted(self._machines)]
+
+    def recorded_schema(self, hash: str) -> RecordedSchema:
+        """Return a stored schema."""
+        return self._schemas[hash]
+
+    def machine(self, machine_id: int) -> MachineRow:
+        """Return one machine."""
+        return self._machines[machine_id]
+
+    def periods(self, machine_id: int | None = None) -> list[tuple[int, int, str]]:
+        """Return when which schema began; see `Store`."""
+        with self._lock:
+            ids = sorted(self._periods) if machine_id is None else [machine_id]
+            return [(i, at, hash) for i in ids for at, hash in self._periods.get(i, ())]
+
+    def newest(self, machine_id: int, at: int) -> Row | None:
+        """Return the newest row at or before `at`."""
+        with self._lock:
+            mine = self._rows.get(machine_id, [])
+            place = bisect_right(mine, at, key=lambda r: r.at)
+            return mine[place - 1] if place else None
+
+    def oldest(self, machine_id: int, after: int) -> Row | None:
+        """Return the oldest row after `after`."""
+        with self._lock:
+            mine = self._rows.get(machine_id, [])
+            place = bisect_right(mine, after, key=lambda r: r.at)
+            return mine[place] if place < len(mine) else None
+
+    def snapshot(self, at: int, machine_ids: Sequence[int] | None) -> list[Row]:
+        """Return the newest row of each machine; see `Store`."""
+        with self._lock:
+            ids = sorted(self._rows) if machine_ids is None else machine_ids
+            return [row for i in ids if (row := self.newest(i, at)) is not None]
+
+    def forgotten(self, at: int) -> list[MachineRow]:
+        """Return the machines with a horizon behind a moment."""
+        return [m for m in self.machines() if m.first_at <= at < m.horizon]
+
+    def scan(
+        self, machine_id: int, low: int, high: int, condition: Condition, limit: int, newest_first: bool
+    ) -> list[Row]:
+        """Return rows of a window that meet a condition; see `Store`."""
+        with self._lock:
+            rows = self._window(machine_id, low, high)
+            if newest_first:
+                rows.reverse()
+            out: list[Row] = []
+            for row in rows:
+                if len(out) == limit:
+                    break
+                if meets(row, condition):
+                    out.append(row)
+            return out
+
+    def flips(self, machine_id: int, index: int, low: int, high: int) -> Iterator[tuple[int, bool]]:
+        """Yield when a state changed; see `Store`."""
+        with self._lock:
+            rows = self._window(machine_id, low, high)
+        for row in rows:
+            _, changed, active = unpack_masks(row)
+            if changed >> index & 1:
+                yield row.at, bool(active >> index & 1)
+
+    def _window(self, machine_id: int, low: int, high: int) -> list[Row]:
+        mine = self._rows.get(machine_id, [])
+        return mine[bisect_right(mine, low, key=lambda r: r.at) : bisect_right(mine, high, key=lambda r: r.at)]
+
+    def feed(self, after_id: int, limit: int, machine_ids: Sequence[int] | None) -> list[Row]:
+        """Return rows in the order in which they were stored; see `Store`."""
+        with self._lock:
+            start = bisect_right(self._order, after_id, key=lambda r: r.id)
+            wanted = None if machine_ids is None else set(machine_ids)
+            rows = (r for r in self._order[start:] if wanted is None or r.machine_id in wanted)
+            return [row for row, _ in zip(rows, range(limit), strict=False)]
+
+    def last_id(self) -> int:
+        """Return the greatest id."""
+        return self._last_id
+
+    def caused(self, source_machine: str, source_tx: str) -> list[Row]:
+        """Return the rows with this cause."""
+        with self._lock:
+            return [r for r in self._order if r.source_machine == source_machine and r.source_tx == source_tx]
+
+    def nth_newest(self, machine_id: int, n: int) -> int | None:
+        """Return when the n-th newest row was."""
+        with self._lock:
+            mine = self._rows.get(machine_id, [])
+            return mine[-n].at if len(mine) >= n else None
+
+    def size(self) -> tuple[int, int]:
+        """Return the number of rows, and of bytes that their variable parts hold."""
+        with self._lock:
+            return len(self._order), sum(100 + len(r.ticks) + len(r.wide or b"") for r in self._order)
+
+
+def meets(row: Row, condition: Condition) -> bool:
+    """Tell whether a row meets a condition."""
+    called, changed, active = unpack_masks(row)
+    c = condition
+    return (
+        (not c.called or called & c.called != 0)
+        and (not c.changed or changed & c.changed != 0)
+        and changed & active & c.activated == c.activated
+        and changed & ~active & c.deactivated == c.deactivated
+        and (not c.kinds or row.mutation & KIND in c.kinds)
+        and (c.caused_by is None or row.source_machine == c.caused_by)
+    )

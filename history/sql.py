@@ -1,0 +1,453 @@
+"""The SQL store: SQLite in a file or in memory, PostgreSQL by URL.
+
+Tables and questions are SQLAlchemy Core. The one hot INSERT is compiled once and executed many-fold on a connection
+that the writer keeps; on PostgreSQL it is a COPY. Readers have connections of their own and never wait for the writer.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+
+from history import tables
+from history.codec import LOW, WRITTEN, RecordedSchema, Row, unpack_masks
+from history.errors import StorageError
+from history.memory import meets
+from history.store import Condition, MachineRow, Store
+from history.stream import Known, Stream
+from history.versions import bring_up
+
+T = tables.transition
+M = tables.machine
+CHUNK = 5000  # rows that a reader holds at a time
+PRAGMAS = {
+    "journal_mode": "WAL",  # readers never wait for the writer
+    "synchronous": "FULL",  # what sync() acknowledged survives a power cut too; batches make it cheap
+    "wal_autocheckpoint": "10000",  # pages; measured: a third faster than the default of 1000
+    "cache_size": "-65536",  # KiB
+    "busy_timeout": "5000",  # ms
+}
+
+
+class SqlStore(Store):
+    """Rows in a database. See `Store`.
+
+    Args:
+        url: an SQLAlchemy URL of SQLite or PostgreSQL (``postgresql+psycopg://…``).
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            parsed = sa.make_url(url)
+        except ArgumentError:
+            raise StorageError(
+                f"{url!r} is no database URL: write sqlite:///file.db or postgresql+psycopg://…"
+            ) from None
+        self.url = parsed.render_as_string(hide_password=True)
+        self.dialect = parsed.get_backend_name()
+        if self.dialect not in ("sqlite", "postgresql"):
+            raise StorageError(f"{self.url}: only sqlite and postgresql are known, not {self.dialect}")
+        self.path = (
+            parsed.database if self.dialect == "sqlite" and parsed.database not in (None, "", ":memory:") else None
+        )
+        self._in_memory = self.dialect == "sqlite" and self.path is None
+        options: dict[str, Any] = {}
+        if self._in_memory:
+            options = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
+        elif self.dialect == "postgresql":
+            options = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
+        try:
+            self.engine = sa.create_engine(parsed, **options)
+        except (NoSuchModuleError, ImportError) as exc:
+            raise StorageError(f"{self.url} needs a driver that is not installed: {exc}") from None
+        if self.dialect == "sqlite":
+            sa.event.listen(self.engine, "connect", _prepare_sqlite)
+        # one connection for all in memory; else readers and the writer are apart
+        self._lock: Any = threading.RLock() if self._in_memory else nullcontext()
+        self._writer: sa.Connection | None = None
+        self.generation = -1
+        self._schemas: dict[str, RecordedSchema] = {}
+        self._insert = self._compile_insert()
+
+    def _compile_insert(self) -> str:
+        insert = sqlite.insert if self.dialect == "sqlite" else postgresql.insert
+        statement = insert(T).on_conflict_do_nothing()
+        return str(statement.compile(dialect=self.engine.dialect, column_keys=list(WRITTEN)))
+
+    # -- opening
+
+    def open(self) -> int:
+        """Create or migrate what is needed; see `Store`."""
+        self.generation = 0 if self.dialect == "sqlite" else -1  # a file has one writer; a server may have many
+        if self.path is not None and not Path(self.path).parent.is_dir():
+            Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        with self._lock, self._told("open"):
+            with self.engine.connect() as connection:
+                bring_up(connection, self.url)
+            with self.engine.connect() as connection:
+                return connection.scalar(sa.select(sa.func.max(M.c.last_at))) or 0
+
+    def close(self) -> None:
+        """Close all connections."""
+        with self._lock:
+            self._forget_writer()
+            self.engine.dispose()
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, OSError) as exc:
+            cause = exc.orig if isinstance(exc, DBAPIError) else exc
+            raise StorageError(f"cannot {what} {self.url}: {_hint(str(cause).strip())}") from exc
+
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        """Yield the writer's connection in a transaction; after an error it is given up for a new one."""
+        with self._lock, self._told("write to"):
+            if self._writer is None:
+                self._writer = self.engine.connect()
+            try:
+                with self._writer.begin():
+                    if self.dialect == "postgresql":
+                        # ids in the order of commits, also with several writers: followers read by id
+                        self._writer.exec_driver_sql("SELECT pg_advisory_xact_lock(7165001)")
+                    yield self._writer
+            except BaseException:
+                self._forget_writer()
+                raise
+
+    def _forget_writer(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None and self._in_memory:
+            writer.close()  # the one connection there is holds all the data
+        elif writer is not None:
+            try:
+                writer.invalidate()
+                writer.close()
+            except SQLAlchemyError:
+                return  # it was gone already: that is what it is being given up for
+
+    # -- the writer's side
+
+    def register(self, stream: Stream) -> Known:
+        """Reserve an epoch; see `Store`."""
+        identity = stream.identity
+        with self._writing() as connection:
+            self._save_schema(connection, stream.schema)
+            values = {
+                "owner": identity.owner,
+                "name": identity.name,
+                "schema_hash": stream.schema.hash,
+                "tags": json.dumps(identity.tags),
+                "parent": identity.parent,
+                "ticks": b"",
+                **dict.fromkeys(("first_at", "last_at", "epoch", "seq", "machine_tick", "horizon"), 0),
+            }
+            insert = sqlite.insert if self.dialect == "sqlite" else postgresql.insert
+            connection.execute(insert(M).values(values).on_conflict_do_nothing())
+            mine = (M.c.owner == identity.owner) & (M.c.name == identity.name)
+            connection.execute(sa.update(M).where(mine).values(epoch=M.c.epoch + 1))
+            row = connection.execute(sa.select(M).where(mine)).one()
+        written = row.schema_hash if row.first_at else ""
+        return Known(row.id, row.epoch, 0, row.last_at, row.machine_tick, row.ticks, written)
+
+    def _save_schema(self, connection: sa.Connection, schema: RecordedSchema) -> None:
+        insert = sqlite.insert if self.dialect == "sqlite" else postgresql.insert
+        statement = insert(tables.schema).values(hash=schema.hash, body=schema.body).on_conflict_do_nothing()
+        connection.execute(statement)
+        names = [{"schema_hash": schema.hash, "index": i, "name": n} for i, n in enumerate(schema.states)]
+        connection.execute(insert(tables.state).on_conflict_do_nothing(), names)
+
+    def write(self, rows: Sequence[tuple[Any, ...]], streams: Sequence[Stream]) -> int:
+        """Store rows; see `Store`."""
+        with self._writing() as connection:
+            for stream in streams:
+                for at, schema in stream.periods:
+                    self._save_schema(connection, schema)
+                    period = {"machine_id": stream.known.machine_id, "at": at, "schema_hash": schema.hash}  # type: ignore[union-attr]
+                    connection.execute(sa.insert(tables.machine_schema).values(period))
+            if rows:
+                self._insert_rows(connection, rows)
+            self._save_machines(connection, streams)
+            last = connection.scalar(sa.select(sa.func.max(T.c.id))) or 0
+        self.generation += any(stream.periods for stream in streams) and self.generation >= 0
+        return last
+
+    def _insert_rows(self, connection: sa.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        if self.dialect == "sqlite":
+            connection.exec_driver_sql(self._insert, list(rows))
+            return
+        import psycopg
+
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        try:
+            with (
+                connection.begin_nested(),
+                driver.cursor() as cursor,
+                cursor.copy(f"COPY transition ({', '.join(WRITTEN)}) FROM STDIN") as copy,
+            ):
+                for row in rows:
+                    copy.write_row(row)
+        except psycopg.errors.UniqueViolation:  # some are there already: leave these out
+            connection.exec_driver_sql(self._insert, [dict(zip(WRITTEN, row, strict=True)) for row in rows])
+
+    def _save_machines(self, connection: sa.Connection, streams: Sequence[Stream]) -> None:
+        if not streams:
+            return
+        b = sa.bindparam
+        statement = (
+            sa.update(M)
+            .where(M.c.id == b("b_id"))
+            .values(
+                schema_hash=b("b_schema"),
+                tags=b("b_tags"),
+                parent=b("b_parent"),
+                first_at=sa.case((M.c.first_at == 0, b("b_first")), else_=M.c.first_at),
+                horizon=sa.case((M.c.first_at == 0, b("b_first")), else_=M.c.horizon),
+                last_at=b("b_last"),
+                seq=b("b_seq"),
+                machine_tick=b("b_tick"),
+                ticks=b("b_ticks"),
+            )
+        )
+        values = []
+        for stream in streams:
+            known = stream.known
+            assert known is not None
+            values.append(
+                {
+                    "b_id": known.machine_id,
+                    "b_schema": known.schema_hash,
+                    "b_tags": json.dumps(stream.identity.tags),
+                    "b_parent": stream.identity.parent,
+                    "b_first": stream.periods[0][0] if stream.periods else known.last_at,
+                    "b_last": known.last_at,
+                    "b_seq": known.seq,
+                    "b_tick": known.machine_tick,
+                    "b_ticks": known.ticks,
+                }
+            )
+        connection.execute(statement, values)
+
+    def prune(self, machine_id: int, before: int, limit: int) -> int:
+        """Delete old rows; see `Store`."""
+        old = sa.select(T.c.id).where(T.c.machine_id == machine_id, T.c.at < before).order_by(T.c.at).limit(limit)
+        with self._writing() as connection:
+            count = connection.execute(sa.delete(T).where(T.c.id.in_(old))).rowcount
+            oldest = sa.select(sa.func.min(T.c.at)).where(T.c.machine_id == machine_id).scalar_subquery()
+            connection.execute(sa.update(M).where(M.c.id == machine_id).values(horizon=oldest))
+        return count
+
+    # -- the readers' side
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with self._lock, self._told("read"), self.engine.connect() as connection:
+            yield connection
+
+    def _rows(self, statement: sa.Select[Any]) -> list[Row]:
+        with self._reading() as connection:
+            return [Row(*row) for row in connection.execute(statement)]
+
+    def machines(self) -> list[MachineRow]:
+        """Return all machines, by id."""
+        with self._reading() as connection:
+            found = connection.execute(sa.select(M).where(M.c.first_at != 0).order_by(M.c.id)).mappings()
+            return [_machine_row(row) for row in found]
+
+    def recorded_schema(self, hash: str) -> RecordedSchema:
+        """Return a stored schema."""
+        if hash not in self._schemas:
+            with self._reading() as connection:
+                body = connection.scalar(sa.select(tables.schema.c.body).where(tables.schema.c.hash == hash))
+            if body is None:
+                raise StorageError(f"{self.url} has no schema {hash}, which a machine refers to: the file is damaged")
+            self._schemas[hash] = RecordedSchema.read(hash, body)
+        return self._schemas[hash]
+
+    def machine(self, machine_id: int) -> MachineRow:
+        """Return one machine."""
+        with self._reading() as connection:
+            return _machine_row(connection.execute(sa.select(M).where(M.c.id == machine_id)).mappings().one())
+
+    def periods(self, machine_id: int | None = None) -> list[tuple[int, int, str]]:
+        """Return when which schema began; see `Store`."""
+        p = tables.machine_schema.c
+        statement = sa.select(p.machine_id, p.at, p.schema_hash).order_by(p.machine_id, p.at)
+        if machine_id is not None:
+            statement = statement.where(p.machine_id == machine_id)
+        with self._reading() as connection:
+            return [(owner, at, hash) for owner, at, hash in connection.execute(statement)]
+
+    def newest(self, machine_id: int, at: int) -> Row | None:
+        """Return the newest row at or before `at`."""
+        with self._reading() as connection:
+            row = connection.execute(_NEWEST, {"machine": machine_id, "at": at}).one_or_none()
+        return None if row is None else Row(*row)
+
+    def oldest(self, machine_id: int, after: int) -> Row | None:
+        """Return the oldest row after `after`."""
+        with self._reading() as connection:
+            row = connection.execute(_OLDEST, {"machine": machine_id, "at": after}).one_or_none()
+        return None if row is None else Row(*row)
+
+    def snapshot(self, at: int, machine_ids: Sequence[int] | None) -> list[Row]:
+        """Return the newest row of each machine; see `Store`."""
+        newest = (
+            sa.select(T.c.id)
+            .where(T.c.machine_id == M.c.id, T.c.at <= at)
+            .order_by(T.c.at.desc())
+            .limit(1)
+            .correlate(M)
+            .scalar_subquery()
+        )
+        statement = sa.select(T).select_from(M).join(T, T.c.id == newest).order_by(M.c.id)
+        if machine_ids is not None:
+            statement = statement.where(M.c.id.in_(machine_ids))
+        return self._rows(statement)
+
+    def forgotten(self, at: int) -> list[MachineRow]:
+        """Return the machines with a horizon behind a moment."""
+        with self._reading() as connection:
+            statement = sa.select(M).where(M.c.first_at <= at, M.c.horizon > at, M.c.first_at != 0)
+            return [_machine_row(row) for row in connection.execute(statement).mappings()]
+
+    def scan(
+        self, machine_id: int, low: int, high: int, condition: Condition, limit: int, newest_first: bool
+    ) -> list[Row]:
+        """Return rows of a window that meet a condition; see `Store`."""
+        c = condition
+        narrow = max(c.called, c.changed, c.activated, c.deactivated) <= LOW
+        statement = sa.select(T).where(T.c.machine_id == machine_id)
+        if narrow:
+            statement = _where(statement, c)
+        found: list[Row] = []
+        while low < high and len(found) < limit:
+            chunk = limit if narrow else CHUNK
+            window = statement.where(T.c.at > low, T.c.at <= high)
+            rows = self._rows(window.order_by(T.c.at.desc() if newest_first else T.c.at).limit(chunk))
+            found += rows if narrow else [row for row in rows if meets(row, c)]
+            if len(rows) < chunk:
+                break
+            low, high = (low, rows[-1].at - 1) if newest_first else (rows[-1].at, high)
+        return found[:limit]
+
+    def flips(self, machine_id: int, index: int, low: int, high: int) -> Iterator[tuple[int, bool]]:
+        """Yield when a state changed; see `Store`."""
+        if 1 << index > LOW:
+            yield from self._wide_flips(machine_id, index, low, high)
+            return
+        bit = 1 << index
+        while True:
+            values = {"machine": machine_id, "low": low, "high": high, "bit": bit, "chunk": CHUNK}
+            with self._reading() as connection:
+                found = connection.execute(_FLIPS, values).all()
+            for at, active in found:
+                yield at, active & bit != 0
+            if len(found) < CHUNK:
+                return
+            low = found[-1][0]
+
+    def _wide_flips(self, machine_id: int, index: int, low: int, high: int) -> Iterator[tuple[int, bool]]:
+        while rows := self.scan(machine_id, low, high, Condition(changed=1 << index), CHUNK, False):
+            for row in rows:
+                yield row.at, bool(unpack_masks(row)[2] >> index & 1)
+            low = rows[-1].at
+
+    def feed(self, after_id: int, limit: int, machine_ids: Sequence[int] | None) -> list[Row]:
+        """Return rows in the order in which they were stored; see `Store`."""
+        statement = sa.select(T).where(T.c.id > after_id).order_by(T.c.id).limit(limit)
+        if machine_ids is not None:
+            statement = statement.where(T.c.machine_id.in_(machine_ids))
+        return self._rows(statement)
+
+    def last_id(self) -> int:
+        """Return the greatest id."""
+        with self._reading() as connection:
+            return connection.scalar(sa.select(sa.func.max(T.c.id))) or 0
+
+    def caused(self, source_machine: str, source_tx: str) -> list[Row]:
+        """Return the rows with this cause."""
+        mine = (T.c.source_machine == source_machine) & (T.c.source_tx == source_tx) & T.c.source_tx.is_not(None)
+        return self._rows(sa.select(T).where(mine).order_by(T.c.id))
+
+    def nth_newest(self, machine_id: int, n: int) -> int | None:
+        """Return when the n-th newest row was."""
+        statement = sa.select(T.c.at).where(T.c.machine_id == machine_id).order_by(T.c.at.desc()).offset(n - 1).limit(1)
+        with self._reading() as connection:
+            return connection.scalar(statement)
+
+    def size(self) -> tuple[int, int]:
+        """Return the number of rows and of bytes."""
+        with self._reading() as connection:
+            count = connection.scalar(sa.select(sa.func.count()).select_from(T)) or 0
+            if self.dialect == "postgresql":
+                return count, int(
+                    connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one()
+                )
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+            return count, int(pages * connection.exec_driver_sql("PRAGMA page_size").scalar_one())
+
+
+_b = sa.bindparam
+_NEWEST = sa.select(T).where(T.c.machine_id == _b("machine"), T.c.at <= _b("at")).order_by(T.c.at.desc()).limit(1)
+_OLDEST = sa.select(T).where(T.c.machine_id == _b("machine"), T.c.at > _b("at")).order_by(T.c.at).limit(1)
+_FLIPS = (
+    sa.select(T.c.at, T.c.active)
+    .where(T.c.machine_id == _b("machine"), T.c.at > _b("low"), T.c.at <= _b("high"))
+    .where(T.c.changed.bitwise_and(_b("bit", type_=sa.BigInteger)) != 0)
+    .order_by(T.c.at)
+    .limit(_b("chunk"))
+)
+
+
+def _machine_row(row: Any) -> MachineRow:
+    return MachineRow(**{**row, "tags": tuple(json.loads(row["tags"]))})
+
+
+def _where(statement: sa.Select[Any], c: Condition) -> sa.Select[Any]:
+    if c.called:
+        statement = statement.where(T.c.called.bitwise_and(c.called) != 0)
+    if c.changed:
+        statement = statement.where(T.c.changed.bitwise_and(c.changed) != 0)
+    if c.activated:
+        statement = statement.where(T.c.changed.bitwise_and(c.activated) == c.activated)
+        statement = statement.where(T.c.active.bitwise_and(c.activated) == c.activated)
+    if c.deactivated:
+        statement = statement.where(T.c.changed.bitwise_and(c.deactivated) == c.deactivated)
+        statement = statement.where(T.c.active.bitwise_and(c.deactivated) == 0)
+    if c.kinds:
+        statement = statement.where(T.c.mutation.bitwise_and(7).in_(c.kinds))
+    if c.caused_by is not None:
+        statement = statement.where(T.c.source_machine == c.caused_by)
+    return statement
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    for name, value in PRAGMAS.items():
+        cursor.execute(f"PRAGMA {name}={value}")
+    cursor.close()
+
+
+def _hint(problem: str) -> str:
+    hints = {
+        "unable to open database file": "the folder does not exist, or may not be written to",
+        "file is not a database": "this file is something else: name another one",
+        "attempt to write a readonly database": "the file is read-only: change its permissions, or name another one",
+        "database is locked": "another program is writing to it: one writer at a time",
+        "database or disk is full": "make room; until then rows wait in memory",
+    }
+    hint = next((h for text, h in hints.items() if text in problem), "")
+    return f"{problem} ({hint})" if hint else problem

@@ -1,0 +1,158 @@
+"""The boundary between history and a database. One conformance suite runs on every implementation.
+
+All methods are synchronous. Those of the first part are called by the one writer thread; those of the second part from
+any thread, at any time, and see whole batches only.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from history.codec import RecordedSchema, Row
+from history.stream import Known, Stream
+
+
+@dataclass(frozen=True, slots=True)
+class MachineRow:
+    """What a store says about a machine. ``horizon`` is the first moment that is known, in ns."""
+
+    id: int
+    owner: str
+    name: str
+    schema_hash: str
+    tags: tuple[str, ...]
+    parent: str | None
+    first_at: int
+    last_at: int
+    epoch: int
+    seq: int
+    machine_tick: int
+    horizon: int
+    ticks: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Which rows of one machine are meant, by masks over its recorded states; 0 means no condition.
+
+    ``called`` and ``changed``: at least one of these. ``activated``, ``deactivated``: all of these did, in this row.
+    ``kinds``: the mutation codes without flags; empty: all. ``caused_by``: the source machine.
+    """
+
+    called: int = 0
+    changed: int = 0
+    activated: int = 0
+    deactivated: int = 0
+    kinds: tuple[int, ...] = ()
+    caused_by: str | None = None
+
+
+class Store(ABC):
+    """Rows of transitions, by machine and time.
+
+    Attributes:
+        url: where it is, without a password.
+        generation: grows when this process's writer adds machines or schemas; -1: others may write, so nobody knows.
+    """
+
+    url: str
+    generation: int
+
+    @abstractmethod
+    def open(self) -> int:
+        """Connect, create or migrate what is needed, and return the last stamp that was given out here (0: none).
+
+        Raises:
+            StorageError: it cannot be opened. VersionError: it is newer than this program.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of everything. Doing it twice is doing it once."""
+
+    # -- the writer's side
+
+    @abstractmethod
+    def register(self, stream: Stream) -> Known:
+        """Reserve the next epoch of a machine, and return what is known of it. It is listed from its first write on."""
+
+    @abstractmethod
+    def write(self, rows: Sequence[tuple[Any, ...]], streams: Sequence[Stream]) -> int:
+        """Store rows, and what their streams now are, in one transaction; return the id of the last row.
+
+        A row whose (machine, epoch, seq) is there already is left out. Nothing is stored if it raises.
+        """
+
+    @abstractmethod
+    def prune(self, machine_id: int, before: int, limit: int) -> int:
+        """Delete at most `limit` rows of a machine older than `before`, oldest first; return how many.
+
+        The caller has made sure that a row at `before` exists: it is the base, and becomes the horizon.
+        """
+
+    # -- the readers' side
+
+    @abstractmethod
+    def machines(self) -> list[MachineRow]:
+        """Return all machines, by id."""
+
+    @abstractmethod
+    def recorded_schema(self, hash: str) -> RecordedSchema:
+        """Return a stored schema."""
+
+    @abstractmethod
+    def machine(self, machine_id: int) -> MachineRow:
+        """Return one machine."""
+
+    @abstractmethod
+    def periods(self, machine_id: int | None = None) -> list[tuple[int, int, str]]:
+        """Return (machine id, from when, schema hash) of one machine or all, by machine and time."""
+
+    @abstractmethod
+    def newest(self, machine_id: int, at: int) -> Row | None:
+        """Return the newest row of a machine at or before `at`."""
+
+    @abstractmethod
+    def oldest(self, machine_id: int, after: int) -> Row | None:
+        """Return the oldest row of a machine after `after`."""
+
+    @abstractmethod
+    def snapshot(self, at: int, machine_ids: Sequence[int] | None) -> list[Row]:
+        """Return the newest row at or before `at` of each machine that has one, in one consistent read."""
+
+    @abstractmethod
+    def forgotten(self, at: int) -> list[MachineRow]:
+        """Return the machines that were known at a moment which retention has let go."""
+
+    @abstractmethod
+    def scan(
+        self, machine_id: int, low: int, high: int, condition: Condition, limit: int, newest_first: bool
+    ) -> list[Row]:
+        """Return at most `limit` rows of a machine with ``low < at <= high`` that meet a condition, by time."""
+
+    @abstractmethod
+    def flips(self, machine_id: int, index: int, low: int, high: int) -> Iterator[tuple[int, bool]]:
+        """Yield (at, active after) of the rows with ``low < at <= high`` in which the state at `index` changed."""
+
+    @abstractmethod
+    def feed(self, after_id: int, limit: int, machine_ids: Sequence[int] | None) -> list[Row]:
+        """Return at most `limit` rows with a greater id, in the order in which they were stored."""
+
+    @abstractmethod
+    def last_id(self) -> int:
+        """Return the greatest id; 0 if there is no row."""
+
+    @abstractmethod
+    def caused(self, source_machine: str, source_tx: str) -> list[Row]:
+        """Return the rows that name this transition as their cause, by id."""
+
+    @abstractmethod
+    def nth_newest(self, machine_id: int, n: int) -> int | None:
+        """Return when the n-th newest row of a machine (1: the newest) was; None if there are fewer."""
+
+    @abstractmethod
+    def size(self) -> tuple[int, int]:
+        """Return the number of rows and of bytes."""

@@ -1,0 +1,166 @@
+"""One recorded machine: how its transitions become rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgspec
+
+from history.codec import AUTO, BASE, ERROR, REJECTED, RecordedSchema, encode_ticks, pack_masks
+from machine import EXCEPTION, Reader, Transition
+
+Mapper = Callable[[Mapping[str, Any]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a machine is known by in a store, and what is known of it besides its clock."""
+
+    owner: str
+    name: str
+    tags: tuple[str, ...] = ()
+    parent: str | None = None
+
+
+@dataclass(slots=True)
+class Known:
+    """What a store knows of a machine when its recording begins or ends. ``ticks`` are those of its last row."""
+
+    machine_id: int
+    epoch: int
+    seq: int
+    last_at: int
+    machine_tick: int
+    ticks: bytes
+    schema_hash: str
+
+
+class Base(NamedTuple):
+    """In place of a transition: the clock as it is, when recording begins or the schema changes."""
+
+    ticks: tuple[int, ...]
+    schema: RecordedSchema
+    machine_tick: int
+
+
+class Stream:
+    """The rows of one machine, from one `record` to its end. Belongs to the writer, once it is registered.
+
+    Attributes:
+        identity, schema: see there.
+        known: what the store knows; None until it has been asked.
+        periods: (at, hash) of schemas that came up since the last write.
+    """
+
+    def __init__(self, identity: Identity, reader: Reader, states: tuple[str, ...] | None) -> None:
+        self.identity = identity
+        self.states = states
+        self.schema = RecordedSchema.of(reader.schema, states)
+        self.known: Known | None = None
+        self.periods: list[tuple[int, RecordedSchema]] = []
+        self.machine_tick = 0
+        self.last_sum = 0
+        self._choose(reader.state_names)
+
+    def _choose(self, names: Sequence[str]) -> None:
+        picked = tuple(names.index(n) for n in self.schema.states)
+        self._whole = picked == tuple(range(len(names)))
+        self._picked = picked
+
+    def begin(self, known: Known) -> None:
+        """Take over what the store knows, and the epoch that it has reserved."""
+        self.known = known
+
+    def encode(self, at: int, what: Transition | Base, arguments: str | None) -> tuple[Any, ...]:
+        """Return the row of a transition, or of the clock as it is, without its id."""
+        known = self.known
+        assert known is not None
+        known.seq += 1
+        known.last_at = at
+        if isinstance(what, Base):
+            return self._encode_base(known, at, what)
+        plan = what.plan
+        after = what.ticks_after
+        accepted = what.accepted
+        if accepted and self._whole and what.error is None:
+            called, changed, active = plan.called_mask, plan.changed, plan.after.mask
+        else:
+            called, changed, active = self._masks(what)
+        if not self._whole:
+            after = tuple([after[i] for i in self._picked])
+        narrow = pack_masks(called, changed, active)
+        mutation = int(plan.kind) | (AUTO if plan.auto else 0) | (0 if accepted else REJECTED)
+        if EXCEPTION in plan.states:
+            mutation |= ERROR
+        total = sum(after)
+        diff, self.last_sum = total - self.last_sum, total
+        known.ticks = ticks = encode_ticks(after)
+        source = what.source
+        cause = (None, None) if source is None else (source.machine_id, _number(source.transition_id))
+        tx_id = f"{what.machine.machine_tick}:{what.seq}"
+        return (
+            known.machine_id,
+            at,
+            known.epoch,
+            known.seq,
+            mutation,
+            *narrow,
+            total,
+            diff,
+            ticks,
+            tx_id,
+            *cause,
+            arguments,
+        )
+
+    def _encode_base(self, known: Known, at: int, base: Base) -> tuple[Any, ...]:
+        if base.schema.hash != known.schema_hash:
+            self.periods.append((at, base.schema))
+            known.schema_hash = base.schema.hash
+        known.machine_tick = base.machine_tick
+        active = sum(1 << i for i, tick in enumerate(base.ticks) if tick & 1)
+        known.ticks = ticks = encode_ticks(base.ticks)
+        self.last_sum = total = sum(base.ticks)
+        narrow = pack_masks(0, 0, active)
+        return (known.machine_id, at, known.epoch, known.seq, BASE, *narrow, total, 0, ticks, None, None, None, None)
+
+    def _masks(self, tx: Transition) -> tuple[int, int, int]:
+        before, after, calls = tx.ticks_before, tx.ticks_after, tx.plan.called
+        called = changed = active = 0
+        for bit, i in enumerate(self._picked):
+            called |= (i in calls) << bit
+            changed |= (before[i] != after[i]) << bit
+            active |= (after[i] & 1) << bit
+        return called, changed, active
+
+    def base(self, reader: Reader) -> Base:
+        """Return the clock of a machine as it is, under its present schema."""
+        self.schema = RecordedSchema.of(reader.schema, self.states)
+        self._choose(reader.state_names)
+        time = reader.time()
+        return Base(tuple(time[i] for i in self._picked), self.schema, getattr(reader, "machine_tick", 0))
+
+
+def _number(transition_id: str) -> str:
+    """Return the part of a transition's id behind the id of its machine."""
+    tick, _, seq = transition_id.rpartition(":")
+    return f"{tick.rpartition(':')[2]}:{seq}"
+
+
+def encode_arguments(args: Mapping[str, Any], mapper: Mapper | None) -> str | None:
+    """Return args as JSON text, None if there are none; what has no JSON form becomes its repr."""
+    mapped = dict(args) if mapper is None else mapper(args)
+    if not mapped:
+        return None
+    try:
+        return msgspec.json.encode(mapped, enc_hook=repr).decode()
+    except (TypeError, ValueError, RecursionError):
+        return json.dumps(repr(mapped))
+
+
+def bits(names: Iterable[str], states: Sequence[str]) -> int:
+    """Return the mask of the states among `names` that are recorded; others have no bit."""
+    return sum(1 << states.index(n) for n in set(names) if n in states)

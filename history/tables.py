@@ -1,0 +1,98 @@
+"""The tables, for SQLite and PostgreSQL. `docs/history.md` draws them; migrations lead to them from older files."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+VERSION = "0002"  # the newest migration, which creating these tables amounts to
+
+metadata = MetaData()
+Serial = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER PRIMARY KEY is the rowid
+
+schema = Table(
+    "schema",
+    metadata,
+    Column("hash", String(32), primary_key=True),
+    Column("body", Text, nullable=False),
+)
+
+state = Table(
+    "state",
+    metadata,
+    Column("schema_hash", ForeignKey("schema.hash"), primary_key=True),
+    Column("index", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+)
+
+machine = Table(
+    "machine",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("schema_hash", ForeignKey("schema.hash"), nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("parent", Text),
+    Column("first_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("machine_tick", BigInteger, nullable=False),
+    Column("horizon", BigInteger, nullable=False),
+    Column("ticks", LargeBinary, nullable=False),
+    UniqueConstraint("owner", "name"),
+)
+
+machine_schema = Table(
+    "machine_schema",
+    metadata,
+    Column("machine_id", ForeignKey("machine.id"), primary_key=True),
+    Column("at", BigInteger, primary_key=True),
+    Column("schema_hash", ForeignKey("schema.hash"), nullable=False),
+)
+
+transition = Table(
+    "transition",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("machine_id", ForeignKey("machine.id"), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("mutation", SmallInteger, nullable=False),
+    Column("called", BigInteger, nullable=False),
+    Column("changed", BigInteger, nullable=False),
+    Column("active", BigInteger, nullable=False),
+    Column("wide", LargeBinary),
+    Column("time_sum", BigInteger, nullable=False),
+    Column("time_diff", BigInteger, nullable=False),
+    Column("ticks", LargeBinary, nullable=False),
+    Column("tx_id", Text),
+    Column("source_machine", Text),
+    Column("source_tx", Text),
+    Column("arguments", Text),
+)
+
+
+# What covers a question: the flips and intervals of a state never touch the rows.
+_c = transition.c
+Index("transition_time", _c.machine_id, _c.at, _c.changed, _c.active).ddl_if(dialect="sqlite")
+Index("transition_time", _c.machine_id, _c.at, postgresql_include=["changed", "active"]).ddl_if(dialect="postgresql")
+# A transition of a machine is known by its number: recording it twice is recording it once.
+Index("transition_number", _c.machine_id, _c.epoch, _c.seq, unique=True)
+# Only what has a cause is in here.
+_caused = _c.source_tx.is_not(None)
+Index("transition_cause", _c.source_machine, _c.source_tx, sqlite_where=_caused, postgresql_where=_caused)

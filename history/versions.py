@@ -1,0 +1,75 @@
+"""Versions of the tables: an empty database gets the newest, an older one is migrated, a newer one is refused."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from history.errors import StorageError, VersionError
+from history.tables import VERSION, metadata
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+VERSIONS = ("0001", VERSION)  # all that were ever released, oldest first
+_TABLE = "alembic_version"
+
+
+def bring_up(connection: sa.Connection, url: str) -> None:
+    """Create or migrate the tables, unless they are the newest already.
+
+    Raises:
+        VersionError: they are of a version that this program does not know. Nothing was touched.
+        StorageError: the database holds something else.
+    """
+    found = version_of(connection)
+    if found == VERSION:
+        return
+    if found is None:
+        strangers = set(sa.inspect(connection).get_table_names()) & set(metadata.tables)
+        if strangers:
+            raise StorageError(f"{url} has tables {sorted(strangers)} that are not ours: name another database")
+        metadata.create_all(connection)
+        connection.execute(sa.text(f"CREATE TABLE {_TABLE} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+        connection.execute(sa.text(f"INSERT INTO {_TABLE} VALUES (:v)"), {"v": VERSION})
+        connection.commit()
+        return
+    if found not in VERSIONS:
+        raise VersionError(
+            f"{url} has tables of version {found}, this program knows up to {VERSION}: "
+            "update the program, or name another file"
+        )
+    migrate(connection, VERSION)
+
+
+def version_of(connection: sa.Connection) -> str | None:
+    """Return the version of the tables in a database, None if there are none."""
+    if not sa.inspect(connection).has_table(_TABLE):
+        return None
+    found: str | None = connection.scalar(sa.text(f"SELECT version_num FROM {_TABLE}"))
+    return found
+
+
+def migrate(connection: sa.Connection, version: str) -> None:
+    """Migrate the tables up or down to a version, in one transaction where the database can."""
+    from alembic import command
+
+    config = _config()
+    config.attributes["connection"] = connection
+    found = version_of(connection)
+    connection.rollback()
+    if found is None or VERSIONS.index(found) <= VERSIONS.index(version):
+        command.upgrade(config, version)
+    else:
+        command.downgrade(config, version)
+    connection.commit()
+
+
+def _config() -> Config:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(resources.files("history") / "migrations"))
+    return config

@@ -1,0 +1,266 @@
+"""The writer: a bounded buffer, and the one thread that turns what is in it into committed rows.
+
+Producers append small tuples and go on. The thread takes them in batches, by size or after a short while, encodes and
+commits them. What cannot be written now is kept and tried again, with growing pauses, for as long as the buffer can
+hold what comes in meanwhile. Whatever is given up is counted and told.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from history.errors import StorageError
+from history.store import Store
+from history.stream import Base, Stream
+from machine import Transition
+
+logger = logging.getLogger("asyncmachine.history")
+Overflow = Literal["block", "drop"]
+Item = tuple[Stream, int, Transition | Base, str | None]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much the writer holds and how long it waits.
+
+    Attributes:
+        buffer: transitions that may wait to be written.
+        batch: rows of one commit, at most.
+        interval: seconds that a transition waits at most before its commit begins.
+        overflow: what a synchronous producer gets when the buffer is full: ``block`` until there is room, or ``drop``
+            and count.
+        patience: seconds that ``block`` waits at most, and only while writing works; then it drops and counts.
+        retry, max_retry: seconds before the first repetition of a failed write, doubled each time up to the second.
+        closing: seconds that closing waits for a failing database before it gives up.
+    """
+
+    buffer: int = 100_000
+    batch: int = 10_000
+    interval: float = 0.05
+    overflow: Overflow = "block"
+    patience: float = 5.0
+    retry: float = 0.05
+    max_retry: float = 5.0
+    closing: float = 5.0
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the writer counts. ``appended`` = ``committed`` + ``duplicates`` + ``dropped`` + ``lost`` + what waits."""
+
+    appended: int = 0
+    committed: int = 0
+    batches: int = 0
+    dropped: int = 0
+    lost: int = 0
+    write_errors: int = 0
+    encode_errors: int = 0
+    blocked: float = 0.0
+
+
+class Writer:
+    """Own the buffer, the thread, and the store's writing side.
+
+    Args:
+        store: opened by the caller; written to by this thread only.
+        limits: see `Limits`.
+        on_commit: called in the thread after each commit, and when the writer ends.
+        on_error: called in the thread with each new trouble.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        limits: Limits,
+        on_commit: Callable[[], None],
+        on_error: Callable[[StorageError], None],
+    ) -> None:
+        self.limits = limits
+        self.counts = Counts()
+        self.failing: StorageError | None = None
+        self.finished = False
+        self._store = store
+        self._on_commit = on_commit
+        self._on_error = on_error
+        self._buffer: deque[Item] = deque()
+        self._jobs: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._wake = threading.Event()  # there is something to do
+        self._hurry = threading.Event()  # … and now, not in a while
+        self._room = threading.Condition()
+        self._waiting_for_room = 0
+        self._stop = False
+        self._give_up_at: float | None = None
+        self._thread = threading.Thread(target=self._run, name="asyncmachine-history", daemon=True)
+
+    # -- the producers' side
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many transitions have been appended and are not yet settled."""
+        c = self.counts
+        return c.appended - c.committed - c.lost - c.encode_errors
+
+    def append(self, item: Item) -> bool:
+        """Take a transition; tell whether it was taken, or dropped and counted because the buffer is full."""
+        buffer = self._buffer
+        if len(buffer) >= self.limits.buffer and not self._make_room():
+            self.counts.dropped += 1
+            return False
+        buffer.append(item)
+        counts = self.counts
+        counts.appended += 1
+        if len(buffer) == 1:
+            self._wake.set()
+        elif len(buffer) == self.limits.batch:
+            self._hurry.set()
+        return True
+
+    def _make_room(self) -> bool:
+        limits = self.limits
+        if self._stop or limits.overflow == "drop" or self.failing is not None:
+            return False
+        began = time.monotonic()
+        self.hurry()
+        with self._room:
+            self._waiting_for_room += 1
+            self._room.wait_for(
+                lambda: len(self._buffer) < limits.buffer or self.failing is not None or self.finished, limits.patience
+            )
+            self._waiting_for_room -= 1
+        self.counts.blocked += time.monotonic() - began
+        return len(self._buffer) < limits.buffer
+
+    def hurry(self) -> None:
+        """Have what waits committed now."""
+        self._hurry.set()
+        self._wake.set()
+
+    def run_job(self, job: Callable[[], T]) -> Future[T]:
+        """Run a function in the thread, between two batches."""
+        future: Future[T] = Future()
+        self._jobs.append((job, future))
+        self.hurry()
+        return future
+
+    def stop(self) -> None:
+        """Take nothing more, write what waits, and end; a failing database gets `Limits.closing` seconds."""
+        self._give_up_at = time.monotonic() + self.limits.closing
+        self._stop = True
+        self.hurry()
+
+    def join(self) -> None:
+        """Wait for the thread to end."""
+        self._thread.join()
+
+    # -- the thread
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            if not self._stop and len(self._buffer) < self.limits.batch:
+                self._hurry.wait(self.limits.interval)
+            self._hurry.clear()
+            self._wake.clear()
+            while self._buffer or self._jobs:
+                self._run_jobs()
+                self._write_batch()
+            if self._stop and not self._buffer:
+                break
+            if self._buffer:
+                self._wake.set()
+        self._run_jobs()
+        self.finished = True
+        self._tell_room()
+        self._on_commit()
+
+    def _run_jobs(self) -> None:
+        while self._jobs:
+            job, future = self._jobs.popleft()
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(job())
+            except Exception as exc:  # noqa: BLE001 - handed to whoever asked for the job
+                future.set_exception(exc)
+
+    def _write_batch(self) -> None:
+        buffer = self._buffer
+        items = [buffer.popleft() for _ in range(min(len(buffer), self.limits.batch))]
+        if not items:
+            return
+        streams = list(dict.fromkeys(item[0] for item in items))
+        for stream in streams:
+            if stream.known is None and not self._persist(lambda stream=stream: self._register(stream), len(items)):  # type: ignore[misc]
+                return
+        rows = []
+        for stream, at, what, arguments in items:
+            try:
+                rows.append(stream.encode(at, what, arguments))
+            except Exception:
+                self.counts.encode_errors += 1
+                logger.exception("a transition of %s could not be packed", stream.identity.name)
+        if self._persist(lambda: self._store.write(rows, streams), len(rows)):
+            for stream in streams:
+                stream.periods.clear()
+            self.counts.committed += len(rows)
+            self.counts.batches += 1
+        self._tell_room()
+        self._on_commit()
+
+    def _register(self, stream: Stream) -> None:
+        stream.begin(self._store.register(stream))
+
+    def _persist(self, write: Callable[[], object], count: int) -> bool:
+        """Repeat a write until it works, or until the writer has to give up; tell which."""
+        pause = self.limits.retry
+        while True:
+            try:
+                write()
+            except StorageError as exc:
+                self.counts.write_errors += 1
+                if self.failing is None or str(self.failing) != str(exc):
+                    self.failing = exc
+                    logger.error("%s; %d transitions wait", exc, count + len(self._buffer))
+                    self._on_error(exc)
+                self._tell_room()
+                if self._give_up_at is not None and time.monotonic() >= self._give_up_at:
+                    self._lose(count)
+                    return False
+                self._pause(pause)
+                pause = min(2 * pause, self.limits.max_retry)
+            else:
+                if self.failing is not None:
+                    logger.warning("writing to %s works again", self._store.url)
+                self.failing = None
+                return True
+
+    def _pause(self, seconds: float) -> None:
+        self._hurry.clear()
+        if not self._stop:
+            self._hurry.wait(seconds)
+        else:
+            time.sleep(min(seconds, 0.05))
+
+    def _lose(self, count: int) -> None:
+        self.counts.lost += count + len(self._buffer)
+        self._buffer.clear()
+        error = StorageError(f"{self.counts.lost} transitions could not be written to {self._store.url} before closing")
+        logger.error("%s", error)
+        self._on_error(error)
+
+    def _tell_room(self) -> None:
+        if self._waiting_for_room:
+            with self._room:
+                self._room.notify_all()
