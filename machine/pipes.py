@@ -105,7 +105,12 @@ class PipeSet(Tracer):
         # what waits in its queue may make another machine of a busy target
         if pipe.flat and target.is_idle and target.is_active(*states) is (pipe.mutation is MutationType.ADD):
             return
-        args: dict[str, Any] = {} if pipe.flat else dict(transition.mutation.args)
+        args: dict[str, Any] = {} if pipe.flat else dict(transition.args)
+        error = args.get("error")
+        if EXCEPTION in states and isinstance(error, BaseException):
+            if target.last_error is error:
+                return  # it has been there: errors that are bound in a ring come to rest
+            target._last_error = error
         called = target._called(states)
         mutation = Mutation(pipe.mutation, called, target._names(called), args, source=transition.as_source())
         self.posted += 1
@@ -130,8 +135,8 @@ def post(source: Reader, target: Machine, mutation: Mutation) -> None:
 def deliver(source: Reader, budget: int) -> bool:
     """Let every machine that got mail from an idle source work its queue off, and those that got mail from these.
 
-    Chains and rings of pipes of any length are walked without recursion. A ring that never comes to rest (two machines
-    that bind their errors to each other) is left after `budget` deliveries; tell whether all was delivered.
+    Chains and rings of pipes of any length are walked without recursion. A ring that never comes to rest (two multi
+    states that add each other) is left after `budget` deliveries; tell whether all was delivered.
     """
     if source._driven:
         return True  # by the loop below, one level up

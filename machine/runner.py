@@ -72,6 +72,7 @@ def run(machine: Queue, mutation: Mutation) -> Transition:
         CAUSE.reset(token)
         tx.ticks_after = machine._time
         tx.completed = True
+    mutation.result = verdict(tx)
     if hooks.transition_end:
         hooks.tell(hooks.transition_end, tx)
     return tx

@@ -298,28 +298,44 @@ def test_a_ring_of_many_machines_comes_to_rest() -> None:
     assert {m.tick("A") for m in ring} == {1}
 
 
+@pytest.mark.parametrize("size", [2, 3, 7])
+def test_an_error_that_is_bound_in_a_ring_visits_each_machine_once(size: int, build: Build) -> None:
+    ring = [build() for _ in range(size)]
+    for source, target in zip(ring, [*ring[1:], ring[0]], strict=True):
+        bind_error(source, target)
+    error = OSError("round and round")
+    ring[0].add_error(error)
+    assert [m.tick("Exception") for m in ring] == [1] * size
+    assert all(m.last_error is error for m in ring)
+    ring[1].add_error(OSError("another one"))
+    assert [m.tick("Exception") for m in ring] == [3] * size
+
+
+RESTLESS = "M{multi}"
+
+
 def test_a_ring_that_never_comes_to_rest_is_left_after_a_budget(build: Build) -> None:
-    one, other = build(drain_budget=50), build()
-    bind_error(one, other)
-    bind_error(other, one)
-    one.add_error(OSError("to and fro"))
-    assert (one.tick("Exception"), other.tick("Exception")) == (51, 49)
+    one, other = build(RESTLESS, drain_budget=50), build(RESTLESS)
+    pipe_add(one, "M", other)
+    pipe_add(other, "M", one)
+    one.add("M")
+    assert (one.tick("M"), other.tick("M")) == (51, 49)
     assert one.statistics().drain_pauses == 1
     one.dispose()
-    ticks = other.tick("Exception")
-    other.add("A")
-    assert other.tick("Exception") <= ticks + 2
+    ticks = other.tick("M")
+    other.add_error(OSError("still alive"))
+    assert other.tick("M") <= ticks + 2
 
 
 async def test_a_ring_that_never_comes_to_rest_lets_other_tasks_run(states: States) -> None:
-    async with open_machine(states(NR), drain_budget=50) as one:
-        other = Machine(states(NR))
-        bind_error(one, other)
-        bind_error(other, one)
-        one.add_error(OSError("to and fro"))
-        before = one.tick("Exception")
-        await one.when_ticks("Exception", 200)
-        assert one.tick("Exception") >= before + 200
+    async with open_machine(states(RESTLESS), drain_budget=50) as one:
+        other = Machine(states(RESTLESS))
+        pipe_add(one, "M", other)
+        pipe_add(other, "M", one)
+        one.add("M")
+        before = one.tick("M")
+        await one.when_ticks("M", 200)
+        assert one.tick("M") >= before + 200
     assert one.is_disposed
 
 
