@@ -11,7 +11,9 @@ from history.errors import QuestionError
 _UNITS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9, "w": 7 * 86400 * 10**9}
 _AGO = re.compile(r"((?:\d+(?:\.\d+)?\s*(?:ms|[smhdw])\s*)+)\s*ago", re.IGNORECASE)
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|[smhdw])", re.IGNORECASE)
+_FRACTION = re.compile(r"(?<=:\d\d[.,])(\d{6})(\d{1,3})(?!\d)")  # what datetime cannot hold: ns
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = -(1 << 63), (1 << 63) - 1  # what a 64-bit column can hold: 1677 to 2262
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +69,24 @@ def parse_when(when: When | None, now: int) -> int | LogicalTime:
         return now
     if isinstance(when, bool):
         raise QuestionError(f"{when!r} is no moment: {_HINT}")
-    if isinstance(when, int | LogicalTime):
+    if isinstance(when, LogicalTime):
         return when
+    if isinstance(when, int):
+        return _checked(when, when)
     if isinstance(when, timedelta):
-        return now - (when // timedelta(microseconds=1)) * 1000
+        return _checked(now - (when // timedelta(microseconds=1)) * 1000, when)
     if isinstance(when, datetime):
-        return to_ns(when)
+        return _checked(to_ns(when), when)
     if not isinstance(when, str):
         raise QuestionError(f"{when!r} is no moment: {_HINT}")
-    return _parse_text(when.strip(), now)
+    moment = _parse_text(when.strip(), now)
+    return moment if isinstance(moment, LogicalTime) else _checked(moment, when)
+
+
+def _checked(at: int, when: object) -> int:
+    if _FIRST <= at <= _LAST:
+        return at
+    raise QuestionError(f"{when!s} is beyond what can be recorded: the years 1678 to 2261")
 
 
 _HINT = "write 2013-02-09T02:00Z, '5m ago', now, or @1234 for a machine time"
@@ -92,7 +103,9 @@ def _parse_text(text: str, now: int) -> int | LogicalTime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise QuestionError(f"{text!r} is no moment: {_HINT}") from None
-    return to_ns(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
+    fraction = _FRACTION.search(text)
+    beyond = int(fraction[2].ljust(3, "0")) if fraction else 0  # so that what `format_time` wrote is read as it was
+    return to_ns(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)) + beyond
 
 
 def parse_span(text: str | timedelta | float) -> int:
