@@ -16,7 +16,7 @@ from history.errors import (
     UnknownMachineError,
     VersionError,
 )
-from history.history import History, Statistics, default_url, open_history, open_store
+from history.history import History, default_url, open_history, open_store
 from history.hlc import HybridClock
 from history.questions import Page, Questions
 from history.recorder import Except, Recorder
@@ -41,7 +41,6 @@ __all__ = [
     "Questions",
     "Record",
     "Recorder",
-    "Statistics",
     "StorageError",
     "UnknownMachineError",
     "VersionError",

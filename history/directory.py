@@ -71,7 +71,7 @@ class Directory:
         if not found:
             raise UnknownMachineError(name, self._by_name)
         if len(found) > 1:
-            owners = ", ".join(repr((e.owner, e.name)) for e in found)
+            owners = ", ".join(repr(f"{e.owner}/{e.name}") for e in found)
             raise QuestionError(f"{name!r} is a machine of several owners: name one of {owners}")
         return found[0]
 

@@ -65,7 +65,7 @@ class History:
     ) -> None:
         self.store = store
         self.clock = clock
-        self.questions = Questions(store, clock.now)
+        self.questions = Questions(store, clock.latest)
         self._on_error = on_error
         self._token = trio.lowlevel.current_trio_token()
         self._committed = trio.Event()
@@ -226,7 +226,7 @@ class History:
         """See `Questions.as_of`."""
         return await self._ask(self.questions.as_of, machine, at)
 
-    async def network(self, at: When | None = None, machines: Iterable[Name] | None = None) -> Network:
+    async def network(self, at: When | None = None, machines: Name | Iterable[Name] | None = None) -> Network:
         """See `Questions.network`."""
         return await self._ask(self.questions.network, at, machines)
 

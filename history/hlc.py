@@ -33,6 +33,10 @@ class HybridClock:
         """Return the wall clock as it is, without handing out a stamp."""
         return self._now()
 
+    def latest(self) -> int:
+        """Return what "now" means in a question: the wall clock, or the last stamp if that is ahead of it."""
+        return max(self._now(), self.last)
+
     def stamp(self) -> int:
         """Return a stamp greater than all before it."""
         at = self._now()

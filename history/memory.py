@@ -106,6 +106,10 @@ class MemoryStore(Store):
             self._machines[machine_id] = replace(found, horizon=max(found.horizon, mine[0].at if mine else before))
             return count
 
+    def exists(self) -> bool:
+        """Tell that it is there."""
+        return True
+
     def machines(self) -> list[MachineRow]:
         """Return all machines, by id."""
         with self._lock:
@@ -200,6 +204,11 @@ class MemoryStore(Store):
         with self._lock:
             mine = self._rows.get(machine_id, [])
             return mine[-n].at if len(mine) >= n else None
+
+    def counts(self) -> dict[int, int]:
+        """Return the number of rows of each machine."""
+        with self._lock:
+            return {i: len(rows) for i, rows in self._rows.items() if rows}
 
     def size(self) -> tuple[int, int]:
         """Return the number of rows, and of bytes that their variable parts hold."""

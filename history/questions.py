@@ -22,6 +22,7 @@ from history.times import LogicalTime, When, format_time, parse_when
 from machine.errors import did_you_mean
 
 FIRST, LAST = -(1 << 62), (1 << 63) - 1
+HELD = 50_000  # rows in memory at a time, over all machines of a question; about 50 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +133,16 @@ class Questions:
         first = format_time(machine.first_at)
         return QuestionError(f"{machine.name} was not known yet at {format_time(at)}: it was recorded from {first} on")
 
-    def network(self, at: When | None = None, machines: Iterable[Name] | None = None) -> Network:
+    def network(self, at: When | None = None, machines: Name | Iterable[Name] | None = None) -> Network:
         """Return all machines (or some) as they were at one moment, those that were known then.
 
         Raises:
             HorizonError: retention has let that moment go for one of them.
         """
         directory = self._directory
-        moment = self._at(at)
-        ids = None if machines is None else [directory.one(n).id for n in machines]
+        chosen = None if machines is None else directory.several(machines)
+        moment = self._at(at, chosen[0] if chosen is not None and len(chosen) == 1 else None)
+        ids = None if chosen is None else [e.id for e in chosen]
         rows = self._store.snapshot(moment, ids)
         known = {row.machine_id for row in rows}
         for m in self._store.forgotten(moment):
@@ -201,7 +203,8 @@ class Questions:
                 raise QuestionError(f"no machine asked about has a state {name!r}{did_you_mean(name, sorted(known))}")
         if after is not None:
             low, high = (low, min(high, after[0])) if newest_first else (max(low, after[0] - 1), high)
-        streams = [self._scan(m, low, high, states, kinds, source, newest_first) for m in chosen]
+        most = max(50, min(2000, HELD // max(len(chosen), 1)))
+        streams = [self._scan(m, low, high, states, kinds, source, newest_first, most) for m in chosen]
         merged = heapq.merge(*streams, key=lambda found: (found[0].at, found[0].machine_id), reverse=newest_first)
         for row, entry, schema in merged:
             place = (row.at, row.machine_id)
@@ -226,6 +229,7 @@ class Questions:
         kinds: tuple[int, ...],
         source: str | None,
         newest_first: bool,
+        most: int,
     ) -> Iterator[tuple[Row, Entry, RecordedSchema]]:
         """Yield the rows of one machine, through all schemas it had."""
         chunk = 50
@@ -239,7 +243,7 @@ class Questions:
                 if len(rows) < chunk:
                     break
                 begin, end = (begin, rows[-1].at - 1) if newest_first else (rows[-1].at, end)
-                chunk = min(chunk * 4, 2000)
+                chunk = min(chunk * 4, most)
 
     def cause(self, record: Record) -> Record | None:
         """Return the transition that caused this one; None if it had no cause, or that was not recorded."""

@@ -7,9 +7,10 @@ that the writer keeps; on PostgreSQL it is a COPY. Readers have connections of t
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from history.errors import StorageError
 from history.memory import meets
 from history.store import Condition, MachineRow, Store
 from history.stream import Known, Stream
-from history.versions import bring_up
+from history.versions import bring_up, version_of
 
 T = tables.transition
 M = tables.machine
@@ -106,7 +107,7 @@ class SqlStore(Store):
     def _told(self, what: str) -> Iterator[None]:
         try:
             yield
-        except (SQLAlchemyError, OSError) as exc:
+        except (SQLAlchemyError, sqlite3.Error, OSError) as exc:
             cause = exc.orig if isinstance(exc, DBAPIError) else exc
             raise StorageError(f"cannot {what} {self.url}: {_hint(str(cause).strip())}") from exc
 
@@ -251,6 +252,21 @@ class SqlStore(Store):
 
     # -- the readers' side
 
+    def exists(self) -> bool:
+        """Tell whether there is a history; see `Store`."""
+        if self.path is None:
+            with self._reading() as connection:
+                return version_of(connection) is not None
+        if not Path(self.path).exists():
+            return False
+        # not through the engine, whose pragmas would turn somebody else's file to WAL
+        with (
+            self._told("read"),
+            closing(sqlite3.connect(f"{Path(self.path).absolute().as_uri()}?mode=ro", uri=True)) as c,
+        ):
+            found = c.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
+        return found is not None
+
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
         with self._lock, self._told("read"), self.engine.connect() as connection:
@@ -387,6 +403,12 @@ class SqlStore(Store):
         statement = sa.select(T.c.at).where(T.c.machine_id == machine_id).order_by(T.c.at.desc()).offset(n - 1).limit(1)
         with self._reading() as connection:
             return connection.scalar(statement)
+
+    def counts(self) -> dict[int, int]:
+        """Return the number of rows of each machine."""
+        statement = sa.select(T.c.machine_id, sa.func.count()).group_by(T.c.machine_id)
+        with self._reading() as connection:
+            return {row[0]: row[1] for row in connection.execute(statement)}
 
     def size(self) -> tuple[int, int]:
         """Return the number of rows and of bytes."""

@@ -96,6 +96,10 @@ class Store(ABC):
     # -- the readers' side
 
     @abstractmethod
+    def exists(self) -> bool:
+        """Tell whether there is a history at this place, before `open` would make one. Creates and changes nothing."""
+
+    @abstractmethod
     def machines(self) -> list[MachineRow]:
         """Return all machines, by id."""
 
@@ -152,6 +156,10 @@ class Store(ABC):
     @abstractmethod
     def nth_newest(self, machine_id: int, n: int) -> int | None:
         """Return when the n-th newest row of a machine (1: the newest) was; None if there are fewer."""
+
+    @abstractmethod
+    def counts(self) -> dict[int, int]:
+        """Return the number of rows of each machine that has any."""
 
     @abstractmethod
     def size(self) -> tuple[int, int]:
