@@ -3,8 +3,12 @@
 The public names of the packages are listed here one by one, so that editors and type checkers know
 them; a test keeps the list complete. `cli.py` is the command `am`, whose subcommands load only when
 they are called, and `demo.py` is `am demo`. The import stays light on purpose: no trio, no database,
-no network library is loaded before something needs it.
+no network library is loaded before something needs it. So the names of `history` are fetched when
+they are first asked for; type checkers read them as plain imports.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from machine import (
     EXCEPTION,
@@ -84,7 +88,80 @@ from machine import (
     wait_for_any,
 )
 
+if TYPE_CHECKING:
+    from history import (
+        Diff,
+        Except,
+        History,
+        HistoryError,
+        HorizonError,
+        HybridClock,
+        Interval,
+        Limits,
+        LogicalTime,
+        MachineInfo,
+        Moment,
+        Network,
+        Page,
+        QuestionError,
+        Questions,
+        Record,
+        Recorder,
+        StorageError,
+        UnknownMachineError,
+        VersionError,
+        default_url,
+        format_time,
+        open_history,
+        open_store,
+        parse_when,
+    )
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Fetch a late name, once. Hidden from type checkers, which would take any name for granted."""
+        if name not in _LATE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_LATE[name]), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_LATE})
+
+
 __version__ = "0.1.0"
+
+#: Public names that are heavy to import, each with the package that has it.
+_LATE = dict.fromkeys(
+    (
+        "Diff",
+        "Except",
+        "History",
+        "HistoryError",
+        "HorizonError",
+        "HybridClock",
+        "Interval",
+        "Limits",
+        "LogicalTime",
+        "MachineInfo",
+        "Moment",
+        "Network",
+        "Page",
+        "QuestionError",
+        "Questions",
+        "Record",
+        "Recorder",
+        "StorageError",
+        "UnknownMachineError",
+        "VersionError",
+        "default_url",
+        "format_time",
+        "open_history",
+        "open_store",
+        "parse_when",
+    ),
+    "history",
+)
 
 __all__ = [
     "EXCEPTION",
@@ -97,26 +174,43 @@ __all__ = [
     "Condition",
     "Connected",
     "ConnectionPool",
+    "Diff",
     "Disposed",
     "DisposedError",
     "DisposedHandlers",
     "Event",
+    "Except",
     "ExceptionStateError",
     "Group",
     "HandlerTimeoutError",
+    "History",
+    "HistoryError",
+    "HorizonError",
+    "HybridClock",
+    "Interval",
+    "Limits",
     "LogTracer",
+    "LogicalTime",
     "LoopGuard",
     "Machine",
+    "MachineInfo",
     "MisuseError",
+    "Moment",
     "Mutation",
     "MutationType",
     "NestedEvalError",
+    "Network",
     "NotOpenError",
     "Options",
+    "Page",
     "PendingError",
     "Pipe",
     "PipeSet",
+    "QuestionError",
+    "Questions",
     "Reader",
+    "Record",
+    "Recorder",
     "Result",
     "Schema",
     "SchemaError",
@@ -128,11 +222,14 @@ __all__ = [
     "StateScope",
     "Statistics",
     "Step",
+    "StorageError",
     "Ticket",
     "Time",
     "Tracer",
     "Transition",
+    "UnknownMachineError",
     "UnknownStateError",
+    "VersionError",
     "__version__",
     "activations",
     "add_async",
@@ -149,13 +246,18 @@ __all__ = [
     "bind_state",
     "cannot_add",
     "cannot_remove",
+    "default_url",
+    "format_time",
     "is_active_tick",
     "mirror",
     "next_active",
     "next_active_in",
     "next_inactive",
     "next_inactive_in",
+    "open_history",
     "open_machine",
+    "open_store",
+    "parse_when",
     "pipe_add",
     "pipe_remove",
     "remove_sync",
