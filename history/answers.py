@@ -190,7 +190,7 @@ def as_moment(name: str, owner: str, row: Row, schema: RecordedSchema, asked: in
 
 def as_clock(row: Row, schema: RecordedSchema) -> Clock:
     """Return the clock of a row; a schema may have gained states since."""
-    ticks = decode_ticks(row)
+    ticks = decode_ticks(row.ticks)
     return Clock(schema.states[: len(ticks)], ticks)
 
 

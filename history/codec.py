@@ -26,7 +26,7 @@ AUTO, REJECTED, ERROR = 8, 16, 32
 KINDS = ("add", "remove", "set", "base", "update")
 
 encode_ticks = msgspec.msgpack.Encoder().encode
-_decode_ticks = msgspec.msgpack.Decoder(list[int]).decode
+decode_ticks = msgspec.msgpack.Decoder(list[int]).decode
 _decode_wide = msgspec.msgpack.Decoder(tuple[bytes, bytes, bytes]).decode
 
 
@@ -70,11 +70,6 @@ def unpack_masks(row: Row) -> tuple[int, int, int]:
         return row.called, row.changed, row.active
     called, changed, active = (int.from_bytes(b, "little") << NARROW for b in _decode_wide(row.wide))
     return row.called | called, row.changed | changed, row.active | active
-
-
-def decode_ticks(row: Row) -> list[int]:
-    """Return the ticks after the transition."""
-    return _decode_ticks(row.ticks)
 
 
 def _to_bytes(mask: int) -> bytes:

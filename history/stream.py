@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
 
-from history.codec import AUTO, BASE, ERROR, REJECTED, RecordedSchema, encode_ticks, pack_masks
+from history.codec import AUTO, BASE, ERROR, REJECTED, RecordedSchema, decode_ticks, encode_ticks, pack_masks
 from machine import EXCEPTION, Reader, Transition
 
+logger = logging.getLogger("asyncmachine.history")
 Mapper = Callable[[Mapping[str, Any]], Any]
 
 
@@ -39,11 +41,16 @@ class Known:
 
 
 class Base(NamedTuple):
-    """In place of a transition: the clock as it is, when recording begins or the schema changes."""
+    """In place of a transition: the clock as it is, when recording begins or the schema changes.
+
+    ``picked``: the places of the recorded states among all of the machine's, which ``total`` counts.
+    """
 
     ticks: tuple[int, ...]
     schema: RecordedSchema
     machine_tick: int
+    picked: tuple[int, ...]
+    total: int
 
 
 class Stream:
@@ -61,14 +68,9 @@ class Stream:
         self.schema = RecordedSchema.of(reader.schema, states)
         self.known: Known | None = None
         self.periods: list[tuple[int, RecordedSchema]] = []
-        self.machine_tick = 0
         self.last_sum = 0
-        self._choose(reader.state_names)
-
-    def _choose(self, names: Sequence[str]) -> None:
-        picked = tuple(names.index(n) for n in self.schema.states)
-        self._whole = picked == tuple(range(len(names)))
-        self._picked = picked
+        self._picked: tuple[int, ...] = ()
+        self._whole = False
 
     def begin(self, known: Known) -> None:
         """Take over what the store knows, and the epoch that it has reserved."""
@@ -100,7 +102,7 @@ class Stream:
         known.ticks = ticks = encode_ticks(after)
         source = what.source
         cause = (None, None) if source is None else (source.machine_id, _number(source.transition_id))
-        tx_id = f"{what.machine.machine_tick}:{what.seq}"
+        tx_id = f"{known.machine_tick}:{what.seq}"  # the machine itself may be in its next life by now
         return (
             known.machine_id,
             at,
@@ -117,14 +119,18 @@ class Stream:
         )
 
     def _encode_base(self, known: Known, at: int, base: Base) -> tuple[Any, ...]:
+        # only now: what was appended before it was of the schema before
+        self._picked, self._whole = base.picked, base.picked == tuple(range(base.total))
+        active, changed = active_mask(base.ticks), 0
         if base.schema.hash != known.schema_hash:
             self.periods.append((at, base.schema))
             known.schema_hash = base.schema.hash
+        elif known.ticks:
+            changed = active ^ active_mask(decode_ticks(known.ticks))  # while nobody looked
         known.machine_tick = base.machine_tick
-        active = sum(1 << i for i, tick in enumerate(base.ticks) if tick & 1)
         known.ticks = ticks = encode_ticks(base.ticks)
         self.last_sum = total = sum(base.ticks)
-        narrow = pack_masks(0, 0, active)
+        narrow = pack_masks(0, changed, active)
         return (known.machine_id, at, known.epoch, known.seq, BASE, *narrow, total, 0, ticks, None, None, None, None)
 
     def _masks(self, tx: Transition) -> tuple[int, int, int]:
@@ -139,9 +145,10 @@ class Stream:
     def base(self, reader: Reader) -> Base:
         """Return the clock of a machine as it is, under its present schema."""
         self.schema = RecordedSchema.of(reader.schema, self.states)
-        self._choose(reader.state_names)
-        time = reader.time()
-        return Base(tuple(time[i] for i in self._picked), self.schema, getattr(reader, "machine_tick", 0))
+        time, names = reader.time(), reader.state_names
+        picked = tuple(names.index(n) for n in self.schema.states)
+        ticks = tuple(time[i] for i in picked)
+        return Base(ticks, self.schema, getattr(reader, "machine_tick", 0), picked, len(names))
 
 
 def _number(transition_id: str) -> str:
@@ -152,13 +159,22 @@ def _number(transition_id: str) -> str:
 
 def encode_arguments(args: Mapping[str, Any], mapper: Mapper | None) -> str | None:
     """Return args as JSON text, None if there are none; what has no JSON form becomes its repr."""
-    mapped = dict(args) if mapper is None else mapper(args)
+    try:
+        mapped = dict(args) if mapper is None else mapper(args)
+    except Exception:
+        logger.exception("mapper %r failed: this transition is recorded without its arguments", mapper)
+        return None
     if not mapped:
         return None
     try:
         return msgspec.json.encode(mapped, enc_hook=repr).decode()
     except (TypeError, ValueError, RecursionError):
         return json.dumps(repr(mapped))
+
+
+def active_mask(ticks: Iterable[int]) -> int:
+    """Return the mask of the states that are active."""
+    return sum(1 << i for i, tick in enumerate(ticks) if tick & 1)
 
 
 def bits(names: Iterable[str], states: Sequence[str]) -> int:
