@@ -52,6 +52,8 @@ class Recorder(Tracer):
             raise QuestionError("states=[] records nothing: name the states to track, or leave it out for all")
         for name in tracked or ():
             machine.tick(name)  # an unknown one raises now
+        parent = machine.parent.id if machine.parent is not None else None
+        _check_texts(name=machine.id, owner=owner, parent=parent or "", tag=" ".join(machine.tags))
         self.id = f"history:{machine.id}"
         self.machine = machine
         self.recorded = self.skipped = 0
@@ -61,7 +63,6 @@ class Recorder(Tracer):
         self._arguments = arguments is not False
         self._mapper = arguments if callable(arguments) else None
         self._called, self._changed, self._tracked = called, changed, tracked
-        parent = machine.parent.id if machine.parent is not None else None
         self.stream = Stream(Identity(owner, machine.id, machine.tags, parent), machine, tracked)
         self._on_end = on_end
         self._choose()
@@ -127,6 +128,13 @@ class Recorder(Tracer):
         if any(t is self for t in self.machine.tracers):
             self.machine.remove_tracer(self)
         self._on_end(self)
+
+
+def _check_texts(**texts: str) -> None:
+    """Refuse now what no database would take later."""
+    for what, text in texts.items():
+        if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
+            raise QuestionError(f"the {what} {text!r} cannot be stored: use a text without null and half characters")
 
 
 def _mask(machine: Reader, names: Filter) -> int:
