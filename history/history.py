@@ -70,7 +70,9 @@ class History:
         self._token = trio.lowlevel.current_trio_token()
         self._committed = trio.Event()
         self._recorders: dict[Recorder, None] = {}
-        self._closed = False
+        self._closed = self._gone = False  # takes nothing more; answers nothing more
+        self._asking = 0  # questions and followers under way
+        self._answered = trio.Event()
         self._retention = Retention(self)
         self.writer = Writer(store, limits, self._commit_from_thread, self._error_from_thread)
 
@@ -294,29 +296,49 @@ class History:
             since: a moment; or the last record that was seen, to go on behind it; None: from now on.
             machines: one, several, or all.
 
-        Ends when the history is closed.
+        Ends when the history is closed; closing waits a while (``closing``, see `Limits`) for who lags behind.
         """
-        after = since.id if isinstance(since, Record) else await self._ask(self._position, since)
-        low = (
-            await self._ask(self.questions._at, since) if since is not None and not isinstance(since, Record) else None
-        )
-        while True:
-            committed, finished = self._committed, self.writer.finished
-            records = await self._ask(self.questions.feed, after, 1000, machines)
-            for record in records:
-                after = record.id
-                if low is None or record.at > low:
-                    yield record
-            if not records:
-                if finished:
-                    return
-                await committed.wait()
+        self._begin()
+        try:
+            low = None
+            if isinstance(since, Record):
+                after = since.id
+            else:
+                low = None if since is None else await self._ask(self.questions._at, since)
+                after = await self._ask(self._position, low)
+            while not self._gone:
+                committed, finished = self._committed, self.writer.finished
+                records = await self._ask(self.questions.feed, after, 1000, machines)
+                for record in records:
+                    after = record.id
+                    if low is None or record.at > low:
+                        yield record
+                if not records:
+                    if finished:
+                        return
+                    await committed.wait()
+        finally:
+            self._end()
 
     def _position(self, since: When | None) -> int:
         return self.store.last_id() if since is None else self.questions.position(since)
 
     async def _ask(self, question: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await trio.to_thread.run_sync(lambda: question(*args, **kwargs))
+        if self._gone:
+            self._alive()
+        self._begin()
+        try:
+            return await trio.to_thread.run_sync(lambda: question(*args, **kwargs))
+        finally:
+            self._end()
+
+    def _begin(self) -> None:
+        self._asking += 1
+
+    def _end(self) -> None:
+        self._asking -= 1
+        if not self._asking:
+            self._answered.set()
 
     # -- between threads
 
@@ -350,6 +372,11 @@ class History:
         self.writer.stop()
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(self.writer.join)
+            self._answered = trio.Event()
+            if self._asking:
+                with trio.move_on_after(self.writer.limits.closing):
+                    await self._answered.wait()
+            self._gone = True
             await trio.to_thread.run_sync(self.store.close)
 
 
