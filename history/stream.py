@@ -167,9 +167,17 @@ def encode_arguments(args: Mapping[str, Any], mapper: Mapper | None) -> str | No
     if not mapped:
         return None
     try:
-        return msgspec.json.encode(mapped, enc_hook=repr).decode()
+        return msgspec.json.encode(mapped, enc_hook=_repr).decode()
     except (TypeError, ValueError, RecursionError):
-        return json.dumps(repr(mapped))
+        return json.dumps(_repr(mapped))
+
+
+def _repr(thing: object) -> str:
+    try:
+        return repr(thing)
+    except Exception:
+        logger.exception("an argument's repr failed: its type is recorded instead")
+        return f"<{type(thing).__qualname__}>"
 
 
 def active_mask(ticks: Iterable[int]) -> int:
