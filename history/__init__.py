@@ -4,11 +4,12 @@ history, retention                   the trio shell; what is let go
 recorder, stream, writer, hlc        from a transition to a committed row, and its stamp
 store, memory, sql, tables, versions the boundary to a database, its two sides, tables and migrations
 questions, directory, answers, times what can be asked, and what comes back
-codec, errors, places                how rows are packed; what goes wrong; where files are
+codec, errors, places, export        how rows are packed; what goes wrong; where files are; other forms
 """
 
 from history.answers import Diff, Interval, MachineInfo, Moment, Network, Record
 from history.errors import (
+    ExtraMissingError,
     HistoryError,
     HorizonError,
     QuestionError,
@@ -16,6 +17,7 @@ from history.errors import (
     UnknownMachineError,
     VersionError,
 )
+from history.export import export_file
 from history.history import History, default_url, open_history, open_store
 from history.hlc import HybridClock
 from history.questions import Page, Questions
@@ -26,6 +28,7 @@ from history.writer import Limits
 __all__ = [
     "Diff",
     "Except",
+    "ExtraMissingError",
     "History",
     "HistoryError",
     "HorizonError",
@@ -45,6 +48,7 @@ __all__ = [
     "UnknownMachineError",
     "VersionError",
     "default_url",
+    "export_file",
     "format_time",
     "open_history",
     "open_store",

@@ -4,8 +4,9 @@ HistoryError
 ├── (you)    QuestionError       a time, a name or an option that cannot be answered; says what would work
 │            ├── UnknownMachineError   never recorded here; also a LookupError
 │            └── HorizonError          asked for a moment that retention has let go
-└── (world)  StorageError        the database cannot be opened, read or written; says why
-             └── VersionError          the file was written by a newer version of this program
+├── (world)  StorageError        the database cannot be opened, read or written; says why
+│            └── VersionError          the file was written by a newer version of this program
+└── (world)  ExtraMissingError   a format needs a library that is not installed; says how to get it
 """
 
 from __future__ import annotations
@@ -49,3 +50,7 @@ class StorageError(HistoryError):
 
 class VersionError(StorageError):
     """Report a database of a newer version than this program knows. It was not touched."""
+
+
+class ExtraMissingError(HistoryError, ImportError):
+    """Report that a format needs a library which is not installed; says how to get it."""

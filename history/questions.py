@@ -65,6 +65,10 @@ class Questions:
 
     # -- moments
 
+    def moment(self, when: When | None, machine: Name | None = None) -> int:
+        """Return a moment as ns since 1970; a machine's own time needs to know whose."""
+        return self._at(when, None if machine is None else self._directory.one(machine))
+
     def _at(self, when: When | None, machine: Entry | None = None) -> int:
         moment = parse_when(when, self._now())
         if isinstance(moment, int):
