@@ -14,6 +14,7 @@ from asyncmachine import __version__
 #: name: (module, attribute, the line that help shows without an import)
 _COMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("asyncmachine.demo", "demo", "Watch a level crossing: three machines in one process."),
+    "history": ("asyncmachine.history_cli", "history", "Ask what recorded machines were and did, and export it."),
 }
 
 

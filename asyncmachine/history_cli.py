@@ -1,0 +1,602 @@
+"""`am history`: questions about the past on the command line, and export.
+
+Invariants: asking never makes a database; a question that cannot be answered ends in one line that shows what would
+work, and a status of 2 (1 if it was the database's fault). People get tables, which keep all their text and lose their
+colours in a pipe. Programs get JSON lines with ``--json``, in which ``…at`` is a moment in ns since 1970 and ``…time``
+the same as ISO 8601. `docs/history.md` lists the keys; they only ever grow in number.
+"""
+
+import io
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from history import (
+    Diff,
+    HistoryError,
+    Interval,
+    Moment,
+    QuestionError,
+    Questions,
+    Record,
+    StorageError,
+    default_url,
+    export_file,
+    format_time,
+    open_store,
+)
+from history.codec import KINDS
+from history.export import FORMATS, Format, as_row, check_format, export, format_of, watched
+from history.store import Store
+
+LIMIT = 50  # lines that a person gets, unless more are asked for
+BAR = 32  # characters for the whole window of `intervals`
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+
+class _Failed(click.ClickException):
+    """One line on stderr, and a status: 1, the world's fault."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(_safe(" ".join(str(error).split())))
+
+
+class _Misasked(_Failed):
+    """The same with a status of 2: the fault of who asked."""
+
+    exit_code = 2
+
+
+class _Group(click.Group):
+    """Turn what goes wrong into one line."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the subcommand."""
+        try:
+            return super().invoke(ctx)
+        except QuestionError as error:
+            raise _Misasked(error) from error
+        except HistoryError as error:
+            raise _Failed(error) from error
+
+
+@click.group(cls=_Group)
+@click.option(
+    "--history",
+    "-H",
+    "url",
+    metavar="URL",
+    envvar="AM_HISTORY",
+    show_envvar=True,
+    help="Where it is: a file, sqlite:///file.db, or postgresql+psycopg://user@host/name."
+    " By default a file in your data directory.",
+)
+@click.pass_context
+def history(ctx: click.Context, url: str | None) -> None:
+    """Ask what recorded machines were and did, and export it.
+
+    A TIME is ISO 8601 (UTC, unless it names a zone), "5m ago", "1h30m ago", now, or @N: when the machine's own time,
+    the sum of its ticks, reached N.
+    """
+    ctx.obj = url
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that this terminal cannot show is no reason to fail
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """An open history. ``now`` stands still for the whole command."""
+
+    store: Store
+    questions: Questions
+    now: int
+
+
+@contextmanager
+def _opened(ctx: click.Context) -> Iterator[_Asked]:
+    """Open the history for reading; it has to be there."""
+    given: str | None = ctx.obj
+    url = given or default_url()
+    if "://" not in url and url != "memory:":
+        url = f"sqlite:///{Path(url).expanduser()}"
+    if url in ("memory:", "sqlite://", "sqlite:///:memory:"):
+        raise QuestionError(f"a history in memory ({url}) ends with the program that made it: name a file")
+    store = open_store(url)
+    if not store.exists():
+        other = "" if given else "; for one that is elsewhere: am history -H FILE …, or set AM_HISTORY"
+        raise StorageError(
+            f"there is no history at {store.url}. A program makes one with"
+            f" open_history({'' if given is None else repr(store.url)}) and .record(machine){other}"
+        )
+    try:
+        last = store.open()
+        store.generation = -1  # another program may be writing
+        now = max(time.time_ns(), last)
+        yield _Asked(store, Questions(store, lambda: now), now)
+    finally:
+        store.close()
+
+
+# -- options that several commands have
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+def _window(since: str) -> Decorator:
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        until = click.option(
+            "--until", metavar="TIME", help="The end of the window, which belongs to it. [default: now]"
+        )
+        begin = click.option("--since", metavar="TIME", help=f"The beginning, which does not. [default: {since}]")
+        return begin(until(command))
+
+    return add
+
+
+def _filters(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what `log` and `export` leave out by."""
+    for option in reversed(
+        (
+            click.option("--state", "changed", multiple=True, help="At least one of these states changed."),
+            click.option("--called", multiple=True, metavar="STATE", help="At least one of these was asked for."),
+            click.option("--activated", multiple=True, metavar="STATE", help="All of these came up."),
+            click.option("--deactivated", multiple=True, metavar="STATE", help="All of these went off."),
+            click.option("--mutation", multiple=True, metavar="KIND", help=f"One of {', '.join(KINDS)}."),
+            click.option("--by", "source", metavar="MACHINE", help="Caused by this machine."),
+            click.option("--newest", "newest_first", is_flag=True, help="Newest first."),
+        )
+    ):
+        command = option(command)
+    return _window("the beginning")(command)
+
+
+# -- the commands
+
+
+@history.command("list")
+@_json
+@click.pass_context
+def list_machines(ctx: click.Context, as_json: bool) -> None:
+    """List the machines that were recorded."""
+    with _opened(ctx) as asked:
+        found = asked.questions.machines()
+    if as_json:
+        _lines(
+            {
+                "machine": m.name,
+                "owner": m.owner,
+                "states": m.states,
+                "tags": m.tags,
+                "parent": m.parent,
+                **_times(first=m.first_at, last=m.last_at, horizon=m.horizon),
+                "epoch": m.epoch,
+                "seq": m.seq,
+                "machine_tick": m.machine_tick,
+            }
+            for m in found
+        )
+        return
+    table = _Table("machine", "owner", ">states", ">epoch", "first", "last", "parent", "tags")
+    for m in found:
+        about = (len(m.states), m.epoch, format_time(m.first_at), format_time(m.last_at), m.parent, " ".join(m.tags))
+        table.add(m.name, m.owner, *about)
+    table.print("nothing was recorded here yet")
+
+
+@history.command()
+@click.argument("machine", required=False)
+@click.option("--at", metavar="TIME", help="The moment. [default: now]")
+@_json
+@click.pass_context
+def show(ctx: click.Context, machine: str | None, at: str | None, as_json: bool) -> None:
+    """Show a machine, or without a name the whole network, as of a moment."""
+    with _opened(ctx) as asked:
+        if machine is not None:
+            moments = [asked.questions.as_of(machine, at)]
+        else:
+            moments = list(asked.questions.network(at).values())
+        known = asked.questions.machines()
+    if as_json:
+        _lines(_moment(m) for m in moments)
+    elif machine is None:
+        table = _Table("machine", "owner", "active", ">@", "since")
+        for m in moments:
+            active = Text(" ".join(f"{s}:{m.clock[s]}" for s in m.active), "green")
+            table.add(m.machine, m.owner, active, m.clock.sum, format_time(m.at))
+        begun = min((m.first_at for m in known), default=None)
+        table.print(
+            "nothing was recorded here yet" if begun is None else f"nothing was known then: see {format_time(begun)}"
+        )
+    else:
+        (m,) = moments
+        _console().print(
+            Text.assemble(
+                (_safe(m.machine), "bold"),
+                f" as of {format_time(m.asked)}: the same since {format_time(m.at)}, @{m.clock.sum},"
+                f" epoch {m.epoch}, seq {m.seq}",
+            ),
+            soft_wrap=True,
+        )
+        table = _Table("state", ">tick", "")
+        for name, tick in m.clock.items():
+            style = "green" if tick & 1 else "dim"
+            table.add(Text(name, style), Text(str(tick), style), Text("active" if tick & 1 else "", style))
+        table.print()
+
+
+@history.command()
+@click.argument("machines", nargs=-1, metavar="[MACHINE]...")
+@_filters
+@click.option("--limit", type=click.IntRange(min=1), help=f"At most so many. [default: {LIMIT}, with --json: all]")
+@click.option("--after", metavar="PLACE", help="Go on where a page ended, as it said.")
+@_json
+@click.pass_context
+def log(
+    ctx: click.Context,
+    /,
+    machines: tuple[str, ...],
+    limit: int | None,
+    after: str | None,
+    as_json: bool,
+    **filters: Any,
+) -> None:
+    """List the transitions of machines, or of all, by time."""
+    with _opened(ctx) as asked:
+        question = {**_question(machines, filters), "after": None if after is None else _place(after)}
+        if as_json and limit is None:
+            _lines(as_row(r) for r in asked.questions.between(**question))
+            return
+        page = asked.questions.page(limit or LIMIT, **question)
+        if as_json:
+            _lines(as_row(r) for r in page.records)
+        else:
+            _log_table(page.records)
+        if page.next is not None:
+            _hint(f"there are more: the same again with --after {page.next[0]}:{page.next[1]}")
+
+
+def _log_table(records: Iterable[Record]) -> None:
+    table = _Table("time", "machine", "owner", ">@", "mutation", "changes", "by", "arguments")
+    for r in records:
+        changes = [f"+{s}" for s in r.activated] + [f"-{s}" for s in r.deactivated]
+        outcome = Text(" ".join(changes), "green")
+        if r.mutation == "base":
+            outcome = Text(str(r.clock), "dim")  # as the recording found it
+        elif r.rejected and not changes:
+            outcome = Text("refused", "red")
+        kind = " ".join(["auto" if r.auto else r.mutation, *r.called])
+        arguments = None if r.arguments is None else msgspec.json.encode(r.arguments).decode()
+        table.add(format_time(r.at), r.machine, r.owner, r.time_sum, kind, outcome, r.source_machine, arguments)
+    table.print("no transitions in that window")
+
+
+@history.command()
+@click.argument("machine")
+@click.argument("state")
+@_window("the beginning")
+@click.option("--limit", type=click.IntRange(min=1), help=f"At most so many. [default: {LIMIT}, with --json: all]")
+@_json
+@click.pass_context
+def intervals(
+    ctx: click.Context,
+    machine: str,
+    state: str,
+    since: str | None,
+    until: str | None,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """Draw when a state of a machine was active."""
+    with _opened(ctx) as asked:
+        ask = asked.questions
+        found = ask.intervals(machine, state, since, until)
+        if as_json:
+            _lines(_interval(i) for i in islice(found, limit))
+            return
+        horizon = ask.machine(machine).horizon
+        low = horizon if since is None else max(ask.moment(since, machine), horizon)
+        high = ask.moment(until, machine)
+        most = limit or LIMIT
+        spans = list(islice(found, most + 1))
+        share = ask.uptime(state, low, high, machine) if low < high else None
+    table = _Table("from", "until", ">lasted", "")
+    for span in spans[:most]:
+        end = high if span.end is None else span.end
+        begin = format_time(span.start) if span.began else f"before {format_time(span.start)}"
+        until_when = format_time(end) if span.ended else "still active"
+        table.add(begin, until_when, _span(end - span.start), Text(_bar(span.start, end, low, high), "green"))
+    table.print(f"{state} was not active in that window")
+    if share is not None and spans:
+        window = f"from {format_time(low)} until {format_time(high)}"
+        click.echo(f"active {share:.1%} of the {_span(high - low)} {window}")
+    if len(spans) > most:
+        _hint(
+            f"there are more: the same again with --since {format_time(spans[most - 1].end or high)}, or with --limit"
+        )
+
+
+@history.command()
+@click.argument("t1")
+@click.argument("t2", required=False)
+@click.option("--machine", "-m", "machines", multiple=True, help="Only this one; may be repeated. [default: all]")
+@_json
+@click.pass_context
+def diff(ctx: click.Context, t1: str, t2: str | None, machines: tuple[str, ...], as_json: bool) -> None:
+    """Compare all machines at moment T1 with T2, or with now."""
+    with _opened(ctx) as asked:
+        found = asked.questions.diff(t1, t2, list(dict.fromkeys(machines)) or None)
+    if as_json:
+        _lines(_diff(d) for d in found.values())
+        return
+    table = _Table("machine", "owner", "states", "ticks", ">transitions", "")
+    for d in found.values():
+        changes = Text(" ").join(
+            [Text(f"+{s}", "green") for s in d.activated] + [Text(f"-{s}", "red") for s in d.deactivated]
+        )
+        grown = " ".join(f"{s}{t:+d}" for s, t in d.ticks.items())
+        same_life = d.before is not None and d.before.epoch == d.after.epoch
+        count = d.after.seq - d.before.seq if d.before is not None and same_life else None
+        note = "new" if d.before is None else "" if same_life else "another life"
+        table.add(d.machine, d.after.owner, changes, grown, count, note)
+    table.print("nothing changed between these moments")
+
+
+@history.command()
+@_json
+@click.pass_context
+def stats(ctx: click.Context, as_json: bool) -> None:
+    """Tell how much is recorded, of whom, and from when on."""
+    with _opened(ctx) as asked:
+        rows, size = asked.store.size()
+        counts = asked.store.counts()
+        found = asked.questions.machines()
+        url = asked.store.url
+    ranked = sorted(((counts.get(m.id, 0), m) for m in found), key=lambda pair: (-pair[0], pair[1].name))
+    first = min((m.first_at for m in found), default=None)
+    last = max((m.last_at for m in found), default=None)
+    horizon = max((m.horizon for m in found if m.horizon > m.first_at), default=None)
+    if as_json:
+        about = {"url": url, "rows": rows, "bytes": size, "machines": len(found)}
+        each = [{"machine": m.name, "owner": m.owner, "rows": count} for count, m in ranked]
+        _lines([{**about, **_times(first=first, last=last, horizon=horizon), "rows_per_machine": each}])
+        return
+    table = _Table("", "")
+    table.add("history", url)
+    table.add("rows", f"{rows:,}")
+    table.add("size", f"{_size(size)}{f', {size / rows:.0f} bytes a row' if rows >= 1000 else ''}")
+    table.add("machines", f"{len(found):,}")
+    table.add("first", _time_or(first, "nothing was recorded here yet"))
+    table.add("last", _time_or(last, ""))
+    table.add("horizon", _time_or(horizon, "nothing was let go"))
+    table.print()
+    if ranked:
+        _console().print()
+        top = _Table("machine", "owner", ">rows", "")
+        for count, m in ranked[:10]:
+            top.add(m.name, m.owner, f"{count:,}", Text(_bar(0, count, 0, ranked[0][0], ""), "green"))
+        top.print()
+        if len(ranked) > 10:
+            _hint(f"and {len(ranked) - 10:,} more machines: --json has them all")
+
+
+@history.command("export")
+@click.argument("machines", nargs=-1, metavar="[MACHINE]...")
+@_filters
+@click.option("--output", "-o", type=click.Path(dir_okay=False), help="The file. [default: to the standard output]")
+@click.option("--format", "format", type=click.Choice(FORMATS), help="[default: as the file's name ends, else jsonl]")
+@click.pass_context
+def export_records(
+    ctx: click.Context, /, machines: tuple[str, ...], output: str | None, format: Format | None, **filters: Any
+) -> None:
+    """Write transitions as JSON lines, CSV or Parquet.
+
+    A file appears, or is replaced, when it is complete.
+    """
+    chosen = format or (format_of(output) if output is not None else "jsonl")
+    check_format(chosen)
+    if chosen == "parquet" and output is None:
+        raise QuestionError("Parquet is not written to a pipe: name a file, as in -o past.parquet")
+    with _opened(ctx) as asked:
+        _spare(output, getattr(asked.store, "path", None))
+        question = _question(machines, filters)
+        records = asked.questions.between(**question)
+        low, high = _reach(asked, question)
+        try:
+            if output is None:
+                export(records, sys.stdout.buffer, chosen)
+                return
+            with watched(records, low, high) as taken:
+                count = export_file(taken, output, chosen)
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                raise  # click knows what to do
+            raise QuestionError(f"cannot write {output or 'the output'}: {error.strerror or error}") from error
+    _hint(f"{count:,} transitions in {output}, {_size(Path(output).stat().st_size)}")
+
+
+def _spare(output: str | None, database: str | None) -> None:
+    """Refuse to write over the database that is read."""
+    if output is None or database is None:
+        return
+    if Path(output).exists() and Path(output).samefile(database):
+        raise QuestionError(f"{output} is the history itself: name another file")
+
+
+def _reach(asked: _Asked, question: dict[str, Any]) -> tuple[int, int]:
+    """Return the window of an export in ns, for its progress."""
+    names = question["machines"]
+    one = names[0] if names is not None and len(names) == 1 else None
+    first = min((m.horizon for m in asked.questions.machines()), default=asked.now)
+    low = first if question["t1"] is None else asked.questions.moment(question["t1"], one)
+    high = asked.questions.moment(question["t2"], one)
+    return (high, low) if question["newest_first"] else (low, high)
+
+
+# -- from options to questions
+
+
+def _question(machines: tuple[str, ...], filters: dict[str, Any]) -> dict[str, Any]:
+    names = list(dict.fromkeys(machines)) or None
+    return {"t1": filters.pop("since"), "t2": filters.pop("until"), "machines": names, **filters}
+
+
+def _place(text: str) -> tuple[int, int]:
+    at, _, machine = text.partition(":")
+    if not (at.lstrip("-").isdecimal() and machine.isdecimal()):
+        raise QuestionError(f"{text!r} is no place to go on from: give --after what the page before said")
+    return int(at), int(machine)
+
+
+# -- from answers to JSON
+
+
+def _lines(values: Iterable[dict[str, Any]]) -> None:
+    for value in values:
+        click.echo(msgspec.json.encode(value))  # bytes: UTF-8 whatever the terminal has
+
+
+def _times(**moments: int | None) -> dict[str, int | str | None]:
+    """Return each moment twice: as ``…_at`` in ns, and as ``…_time`` in ISO 8601."""
+    told: dict[str, int | str | None] = {}
+    for name, at in moments.items():
+        told[f"{name}_at"] = at
+        told[f"{name}_time"] = None if at is None else format_time(at)
+    return told
+
+
+def _moment(m: Moment) -> dict[str, Any]:
+    return {
+        "machine": m.machine,
+        "owner": m.owner,
+        **_times(asked=m.asked),
+        "at": m.at,
+        "time": format_time(m.at),
+        "epoch": m.epoch,
+        "seq": m.seq,
+        "active": m.active,
+        "ticks": dict(m.clock),
+        "time_sum": m.clock.sum,
+    }
+
+
+def _interval(i: Interval) -> dict[str, Any]:
+    return {
+        "machine": i.machine,
+        "state": i.state,
+        **_times(start=i.start, end=i.end),
+        "began": i.began,
+        "ended": i.ended,
+    }
+
+
+def _diff(d: Diff) -> dict[str, Any]:
+    return {
+        "machine": d.machine,
+        "owner": d.after.owner,
+        "activated": d.activated,
+        "deactivated": d.deactivated,
+        "ticks": d.ticks,
+        "before": None if d.before is None else _moment(d.before),
+        "after": _moment(d.after),
+    }
+
+
+# -- from answers to tables
+
+
+class _Table:
+    """Rows of text; a column of which no row has anything is left out. ``>`` before a title puts it to the right."""
+
+    def __init__(self, *titles: str) -> None:
+        self._titles = titles
+        self._rows: list[tuple[Text, ...]] = []
+
+    def add(self, *cells: object) -> None:
+        """Add a row; None is an empty cell."""
+        made = (c if isinstance(c, Text) else Text("" if c is None else _safe(str(c))) for c in cells)
+        self._rows.append(tuple(made))
+
+    def print(self, empty: str = "") -> None:
+        """Print the table on stdout; if it has no rows, say `empty` on stderr."""
+        if not self._rows:
+            _hint(empty)
+            return
+        used = [i for i in range(len(self._titles)) if any(row[i].plain for row in self._rows)]
+        titles = any(t for t in self._titles)
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_header=titles)
+        for title in (self._titles[i] for i in used):
+            right = title.startswith(">")
+            table.add_column(title.removeprefix(">"), justify="right" if right else "left", overflow="fold")
+        for row in self._rows:
+            table.add_row(*(row[i] for i in used))
+        console = _console()
+        console.width = max(console.width, console.measure(table).minimum)  # break lines between words only
+        with console.capture() as printed:
+            console.print(table)
+        click.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
+
+
+def _console() -> Console:
+    """Return a console on stdout, as wide as it takes where there is no terminal to be wide."""
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not sys.stdout.isatty():
+        console.width = 100_000
+    return console
+
+
+def _hint(text: str) -> None:
+    click.echo(_safe(text), err=True)
+
+
+def _safe(text: str) -> str:
+    """Return text in which nothing commands the terminal: names may come from other people's machines."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _bar(start: int, end: int, low: int, high: int, rest: str = "·") -> str:
+    """Return where in a window a span lies; one character at least."""
+    width = max(high - low, 1)
+    first = min(BAR * (start - low) // width, BAR - 1)
+    last = max(-(-BAR * (end - low) // width), first + 1)
+    full, empty = ("█", rest) if (sys.stdout.encoding or "").lower().startswith("utf") else ("#", rest and ".")
+    return empty * first + full * (last - first) + empty * (BAR - last)
+
+
+def _span(ns: int) -> str:
+    """Return a span of time in its two largest units."""
+    for unit, size, below, smaller in (
+        ("d", 86400 * 10**9, "h", 3600 * 10**9),
+        ("h", 3600 * 10**9, "m", 60 * 10**9),
+        ("m", 60 * 10**9, "s", 10**9),
+    ):
+        if ns >= size:
+            return f"{ns // size}{unit}{ns % size // smaller:02d}{below}"
+    for name, size in (("s", 10**9), ("ms", 10**6), ("us", 10**3)):
+        if ns >= size:
+            return f"{ns / size:.3g}{name}"
+    return f"{ns}ns"
+
+
+def _size(count: float) -> str:
+    if count < 1024:
+        return f"{count:.0f} bytes"
+    for unit in ("KiB", "MiB"):
+        count /= 1024
+        if count < 1024:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1024:.1f} GiB"
+
+
+def _time_or(at: int | None, otherwise: str) -> str:
+    return otherwise if at is None else format_time(at)
