@@ -18,7 +18,7 @@ from history.hlc import MAX_SKEW, HybridClock
 from history.memory import MemoryStore
 from history.questions import LAST, Page, Questions
 from history.recorder import Filter, Recorder
-from history.retention import Retention
+from history.retention import Retention, check_limits
 from history.store import Store
 from history.stream import Mapper
 from history.times import When
@@ -414,8 +414,13 @@ async def open_history(
         raise QuestionError(f"{exc}: open_history takes the options of Limits: {', '.join(Limits.__slots__)}") from None
     if min(chosen.buffer, chosen.batch) < 1 or chosen.overflow not in ("block", "drop"):
         raise QuestionError("buffer and batch must be at least 1, and overflow 'block' or 'drop'")
+    check_limits(max_age, max_rows)
     clock = HybridClock(now, max_skew)
-    clock.resume(await trio.to_thread.run_sync(store.open))
+    try:
+        clock.resume(await trio.to_thread.run_sync(store.open))
+    except BaseException:
+        store.close()
+        raise
     history = History(store, clock, chosen, on_error or (lambda error: None))
     history.writer.start()
     failure: BaseException | None = None

@@ -37,8 +37,7 @@ class Retention:
 
     async def prune(self, *, max_age: str | timedelta | None, max_rows: int | None) -> int:
         """Prune once; return how many rows that were."""
-        if max_rows is not None and max_rows < 1:
-            raise QuestionError(f"max_rows={max_rows}: at least one row of each machine stays, as the base")
+        check_limits(max_age, max_rows)
         history, count = self._history, 0
         cutoff = None if max_age is None else history.clock.now() - parse_span(max_age)
         for machine in await trio.to_thread.run_sync(history.store.machines):
@@ -61,3 +60,11 @@ class Retention:
             bases.append(at)
         base = max(bases, default=None)
         return base if base is not None and base > machine.horizon else None
+
+
+def check_limits(max_age: str | timedelta | None, max_rows: int | None) -> None:
+    """Refuse what cannot be meant, before anything is done."""
+    if max_age is not None:
+        parse_span(max_age)
+    if max_rows is not None and max_rows < 1:
+        raise QuestionError(f"max_rows={max_rows}: at least one row of each machine stays, as the base")

@@ -31,7 +31,6 @@ T = tables.transition
 M = tables.machine
 CHUNK = 5000  # rows that a reader holds at a time
 PRAGMAS = {
-    "journal_mode": "WAL",  # readers never wait for the writer
     "synchronous": "FULL",  # what sync() acknowledged survives a power cut too; batches make it cheap
     "wal_autocheckpoint": "10000",  # pages; measured: a third faster than the default of 1000
     "cache_size": "-65536",  # KiB
@@ -89,11 +88,14 @@ class SqlStore(Store):
     def open(self) -> int:
         """Create or migrate what is needed; see `Store`."""
         self.generation = 0 if self.dialect == "sqlite" else -1  # a file has one writer; a server may have many
-        if self.path is not None and not Path(self.path).parent.is_dir():
-            Path(self.path).parent.mkdir(parents=True, exist_ok=True)
         with self._lock, self._told("open"):
+            if self.path is not None and not self.path.startswith("file:"):
+                Path(self.path).parent.mkdir(parents=True, exist_ok=True)
             with self.engine.connect() as connection:
                 bring_up(connection, self.url)
+            if self.path is not None:
+                with self.engine.connect() as connection:  # only now that it is known to be ours
+                    connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # readers never wait for the writer
             with self.engine.connect() as connection:
                 return connection.scalar(sa.select(sa.func.max(M.c.last_at))) or 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -15,33 +16,50 @@ if TYPE_CHECKING:
 
 VERSIONS = ("0001", VERSION)  # all that were ever released, oldest first
 _TABLE = "alembic_version"
+_alembic = threading.Lock()  # its context is one for the whole process
 
 
 def bring_up(connection: sa.Connection, url: str) -> None:
-    """Create or migrate the tables, unless they are the newest already.
+    """Create or migrate the tables, unless they are the newest already: all of it or nothing, and one at a time.
 
     Raises:
         VersionError: they are of a version that this program does not know. Nothing was touched.
         StorageError: the database holds something else.
     """
-    found = version_of(connection)
-    if found == VERSION:
+    if _checked_version(connection, url) == VERSION:
         return
+    _begin_alone(connection)
+    found = _checked_version(connection, url)  # again: somebody may have been faster
+    if found is None:
+        metadata.create_all(connection)
+        connection.execute(sa.text(f"CREATE TABLE {_TABLE} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+        connection.execute(sa.text(f"INSERT INTO {_TABLE} VALUES (:v)"), {"v": VERSION})
+    elif found != VERSION:
+        _run(connection, found, VERSION)
+    connection.commit()
+
+
+def _checked_version(connection: sa.Connection, url: str) -> str | None:
+    found = version_of(connection)
     if found is None:
         strangers = set(sa.inspect(connection).get_table_names()) & set(metadata.tables)
         if strangers:
             raise StorageError(f"{url} has tables {sorted(strangers)} that are not ours: name another database")
-        metadata.create_all(connection)
-        connection.execute(sa.text(f"CREATE TABLE {_TABLE} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
-        connection.execute(sa.text(f"INSERT INTO {_TABLE} VALUES (:v)"), {"v": VERSION})
-        connection.commit()
-        return
-    if found not in VERSIONS:
+    elif found not in VERSIONS:
         raise VersionError(
             f"{url} has tables of version {found}, this program knows up to {VERSION}: "
             "update the program, or name another file"
         )
-    migrate(connection, VERSION)
+    return found
+
+
+def _begin_alone(connection: sa.Connection) -> None:
+    """Begin a transaction that holds changes of tables too, and shuts out others who want to make some."""
+    connection.rollback()
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver itself would begin at the first row only
+    else:
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7165002)")
 
 
 def version_of(connection: sa.Connection) -> str | None:
@@ -53,18 +71,22 @@ def version_of(connection: sa.Connection) -> str | None:
 
 
 def migrate(connection: sa.Connection, version: str) -> None:
-    """Migrate the tables up or down to a version, in one transaction where the database can."""
+    """Migrate the tables up or down to a version, in one transaction."""
+    _begin_alone(connection)
+    _run(connection, version_of(connection), version)
+    connection.commit()
+
+
+def _run(connection: sa.Connection, found: str | None, version: str) -> None:
     from alembic import command
 
     config = _config()
     config.attributes["connection"] = connection
-    found = version_of(connection)
-    connection.rollback()
-    if found is None or VERSIONS.index(found) <= VERSIONS.index(version):
-        command.upgrade(config, version)
-    else:
-        command.downgrade(config, version)
-    connection.commit()
+    with _alembic:
+        if found is None or VERSIONS.index(found) <= VERSIONS.index(version):
+            command.upgrade(config, version)
+        else:
+            command.downgrade(config, version)
 
 
 def _config() -> Config:

@@ -6,17 +6,16 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+HASH = sa.String(32)
 SERIAL = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
     """Create everything."""
-    op.create_table(
-        "schema", sa.Column("hash", sa.String(32), primary_key=True), sa.Column("body", sa.Text, nullable=False)
-    )
+    op.create_table("schema", sa.Column("hash", HASH, primary_key=True), sa.Column("body", sa.Text, nullable=False))
     op.create_table(
         "state",
-        sa.Column("schema_hash", sa.ForeignKey("schema.hash"), primary_key=True),
+        sa.Column("schema_hash", HASH, sa.ForeignKey("schema.hash"), primary_key=True),
         sa.Column("index", sa.Integer, primary_key=True),
         sa.Column("name", sa.Text, nullable=False),
     )
@@ -25,7 +24,7 @@ def upgrade() -> None:
         sa.Column("id", SERIAL, primary_key=True),
         sa.Column("owner", sa.Text, nullable=False),
         sa.Column("name", sa.Text, nullable=False),
-        sa.Column("schema_hash", sa.ForeignKey("schema.hash"), nullable=False),
+        sa.Column("schema_hash", HASH, sa.ForeignKey("schema.hash"), nullable=False),
         sa.Column("tags", sa.Text, nullable=False),
         sa.Column("parent", sa.Text),
         *(
@@ -37,14 +36,14 @@ def upgrade() -> None:
     )
     op.create_table(
         "machine_schema",
-        sa.Column("machine_id", sa.ForeignKey("machine.id"), primary_key=True),
+        sa.Column("machine_id", SERIAL, sa.ForeignKey("machine.id"), primary_key=True),
         sa.Column("at", sa.BigInteger, primary_key=True),
-        sa.Column("schema_hash", sa.ForeignKey("schema.hash"), nullable=False),
+        sa.Column("schema_hash", HASH, sa.ForeignKey("schema.hash"), nullable=False),
     )
     op.create_table(
         "transition",
         sa.Column("id", SERIAL, primary_key=True),
-        sa.Column("machine_id", sa.ForeignKey("machine.id"), nullable=False),
+        sa.Column("machine_id", SERIAL, sa.ForeignKey("machine.id"), nullable=False),
         *(sa.Column(name, sa.BigInteger, nullable=False) for name in ("at", "epoch", "seq")),
         sa.Column("mutation", sa.SmallInteger, nullable=False),
         *(sa.Column(name, sa.BigInteger, nullable=False) for name in ("called", "changed", "active")),
