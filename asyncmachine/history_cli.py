@@ -41,6 +41,7 @@ from history.export import FORMATS, Format, as_row, check_format, export, format
 from history.store import Store
 
 LIMIT = 50  # lines that a person gets, unless more are asked for
+WIDE = 100_000  # characters: no terminal, no end of the line
 BAR = 32  # characters for the whole window of `intervals`
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
@@ -535,13 +536,16 @@ class _Table:
         used = [i for i in range(len(self._titles)) if any(row[i].plain for row in self._rows)]
         titles = any(t for t in self._titles)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_header=titles)
-        for title in (self._titles[i] for i in used):
-            right = title.startswith(">")
-            table.add_column(title.removeprefix(">"), justify="right" if right else "left", overflow="fold")
+        for i in used:
+            title = self._titles[i].removeprefix(">")
+            whole = not any(" " in row[i].plain for row in self._rows)
+            right = title != self._titles[i]
+            table.add_column(title, justify="right" if right else "left", overflow="fold", no_wrap=whole)
         for row in self._rows:
             table.add_row(*(row[i] for i in used))
         console = _console()
-        console.width = max(console.width, console.measure(table).minimum)  # break lines between words only
+        needed = console.measure(table, options=console.options.update(max_width=WIDE)).minimum
+        console.width = max(console.width, needed)  # lines break between words only
         with console.capture() as printed:
             console.print(table)
         click.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
@@ -551,7 +555,7 @@ def _console() -> Console:
     """Return a console on stdout, as wide as it takes where there is no terminal to be wide."""
     console = Console(highlight=False, markup=False, emoji=False)
     if not sys.stdout.isatty():
-        console.width = 100_000
+        console.width = WIDE
     return console
 
 

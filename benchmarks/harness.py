@@ -64,11 +64,13 @@ class Report:
         self.figures.append(Figure(name, median, unit, goal, low=min(spent), high=max(spent)))
         return median
 
-    def show(self) -> None:
-        """Print everything, as a table or (``--json``) as JSON. A missed goal is there to be read: machines differ."""
-        options = argparse.ArgumentParser(description=self.title)
-        options.add_argument("--json", action="store_true", help="print JSON")
-        if options.parse_args().json:
+    def show(self, *, json_output: bool | None = None) -> None:
+        """Print everything, as a table or as JSON; by default as the command line says. Missed goals are to be read."""
+        if json_output is None:
+            options = argparse.ArgumentParser(description=self.title)
+            options.add_argument("--json", action="store_true", help="print JSON")
+            json_output = options.parse_args().json
+        if json_output:
             figures = [{**asdict(f), "met": f.met} for f in self.figures]
             print(json.dumps({"title": self.title, "python": platform.python_version(), "figures": figures}))
             return

@@ -175,12 +175,12 @@ class History:
     async def room(self) -> None:
         """Wait until the buffer has room. Who produces a lot calls it now and then, and never has to block."""
         writer = self.writer
-        while writer.waiting > writer.limits.buffer // 2 and not writer.finished:
-            committed = self._committed
+        while writer.is_crowded() and not writer.finished:
+            progress = self._committed
             writer.hurry()
-            if writer.waiting <= writer.limits.buffer // 2:
+            if not writer.is_crowded():
                 break
-            await committed.wait()
+            await progress.wait()
         await trio.lowlevel.checkpoint()
 
     def observe(self, stamp: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -48,13 +48,11 @@ class MemoryStore(Store):
                 return Known(machine_id, epoch, 0, 0, 0, b"", "")
             return Known(machine_id, epoch, 0, found.last_at, found.machine_tick, found.ticks, found.schema_hash)
 
-    def write(self, rows: Sequence[tuple[Any, ...]], streams: Sequence[Stream]) -> int:
+    def write(self, rows: Iterable[tuple[Any, ...]], streams: Sequence[Stream]) -> int:
         """Store rows; see `Store`."""
+        made = list(rows)
         with self._lock:
-            for stream in streams:
-                self._note(stream)
-                self.generation += bool(stream.periods)
-            for values in rows:
+            for values in made:
                 row = Row(self._last_id + 1, *values)
                 number = (row.machine_id, row.epoch, row.seq)
                 if number in self._numbers:
@@ -67,6 +65,9 @@ class MemoryStore(Store):
                 else:
                     mine.append(row)
                 self._order.append(row)
+            for stream in streams:
+                self._note(stream)
+                self.generation += bool(stream.periods)
             return self._last_id
 
     def _note(self, stream: Stream) -> None:

@@ -89,7 +89,11 @@ class Recorder(Tracer):
         if self._arguments and transition.args:
             arguments = encode_arguments(transition.args, self._mapper)
         self.recorded += 1
-        self._writer.append((self.stream, self._clock.stamp(), transition, arguments))
+        what = transition.plan if transition.accepted else transition
+        source = transition.source
+        self._writer.append(
+            (self.stream, self._clock.stamp(), what, transition.ticks_after, transition.seq, source, arguments)
+        )
 
     def _wants(self, tx: Transition) -> bool:
         called = tx.plan.called_mask
@@ -117,7 +121,7 @@ class Recorder(Tracer):
         self._append_base()
 
     def _append_base(self) -> None:
-        self._writer.append((self.stream, self._clock.stamp(), self.stream.base(self.machine), None))
+        self._writer.append((self.stream, self._clock.stamp(), self.stream.base(self.machine), (), 0, None, None))
 
     def machine_dispose(self, machine: Reader) -> None:
         """End with the machine."""

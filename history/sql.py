@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from history.versions import bring_up, version_of
 
 T = tables.transition
 M = tables.machine
+BLOCK = 1000  # rows of one statement: 16,000 values, of at most 32,766
 CHUNK = 5000  # rows that a reader holds at a time
 PRAGMAS = {
     "synchronous": "FULL",  # what sync() acknowledged survives a power cut too; batches make it cheap
@@ -77,11 +79,19 @@ class SqlStore(Store):
         self.generation = -1
         self._schemas: dict[str, RecordedSchema] = {}
         self._insert = self._compile_insert()
+        self._insert_block = self._compile_block()
 
     def _compile_insert(self) -> str:
         insert = sqlite.insert if self.dialect == "sqlite" else postgresql.insert
         statement = insert(T).on_conflict_do_nothing()
         return str(statement.compile(dialect=self.engine.dialect, column_keys=list(WRITTEN)))
+
+    def _compile_block(self) -> str:
+        """Return the statement for many rows at once; empty where the database does not take so many values."""
+        if self.dialect != "sqlite" or sqlite3.sqlite_version_info < (3, 32):
+            return ""
+        head, values, tail = self._insert.partition(f"({', '.join('?' * len(WRITTEN))})")
+        return head + ", ".join([values] * BLOCK) + tail
 
     # -- opening
 
@@ -171,25 +181,32 @@ class SqlStore(Store):
         names = [{"schema_hash": schema.hash, "index": i, "name": n} for i, n in enumerate(schema.states)]
         connection.execute(insert(tables.state).on_conflict_do_nothing(), names)
 
-    def write(self, rows: Sequence[tuple[Any, ...]], streams: Sequence[Stream]) -> int:
+    def write(self, rows: Iterable[tuple[Any, ...]], streams: Sequence[Stream]) -> int:
         """Store rows; see `Store`."""
         with self._writing() as connection:
+            if self.dialect == "sqlite":
+                self._insert_rows(connection, iter(rows))
+            else:
+                self._copy_rows(connection, list(rows))
             for stream in streams:
                 for at, schema in stream.periods:
                     self._save_schema(connection, schema)
                     period = {"machine_id": stream.known.machine_id, "at": at, "schema_hash": schema.hash}  # type: ignore[union-attr]
                     connection.execute(sa.insert(tables.machine_schema).values(period))
-            if rows:
-                self._insert_rows(connection, rows)
             self._save_machines(connection, streams)
             last = connection.scalar(sa.select(sa.func.max(T.c.id))) or 0
         self.generation += any(stream.periods for stream in streams) and self.generation >= 0
         return last
 
-    def _insert_rows(self, connection: sa.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        if self.dialect == "sqlite":
-            connection.exec_driver_sql(self._insert, list(rows))
-            return
+    def _insert_rows(self, connection: sa.Connection, rows: Iterator[tuple[Any, ...]]) -> None:
+        """Insert many rows by one statement: the driver then lets go of the interpreter once, and not once a row."""
+        while len(block := list(islice(rows, BLOCK))) == BLOCK and self._insert_block:
+            connection.exec_driver_sql(self._insert_block, tuple(chain.from_iterable(block)))
+        while block:
+            connection.exec_driver_sql(self._insert, block)
+            block = list(islice(rows, BLOCK))
+
+    def _copy_rows(self, connection: sa.Connection, rows: list[tuple[Any, ...]]) -> None:
         import psycopg
 
         driver = connection.connection.driver_connection

@@ -7,7 +7,7 @@ any thread, at any time, and see whole batches only.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,8 +80,10 @@ class Store(ABC):
         """Reserve the next epoch of a machine, and return what is known of it. It is listed from its first write on."""
 
     @abstractmethod
-    def write(self, rows: Sequence[tuple[Any, ...]], streams: Sequence[Stream]) -> int:
-        """Store rows, and what their streams now are, in one transaction; return the id of the last row.
+    def write(self, rows: Iterable[tuple[Any, ...]], streams: Sequence[Stream]) -> int:
+        """Store rows, and then what their streams are, in one transaction; return the id of the last row.
+
+        The rows may still be in the making, and the streams with them, while they are being stored.
 
         A row whose (machine, epoch, seq) is there already is left out. Nothing is stored if it raises.
         """

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from history.codec import AUTO, BASE, ERROR, REJECTED, RecordedSchema, decode_ticks, encode_ticks, pack_masks
-from machine import EXCEPTION, Reader, Transition
+from machine import EXCEPTION, Plan, Reader, Source, Transition
 
 logger = logging.getLogger("asyncmachine.history")
 Mapper = Callable[[Mapping[str, Any]], Any]
@@ -53,6 +53,14 @@ class Base(NamedTuple):
     total: int
 
 
+Item = tuple["Stream", int, Transition | Plan | Base, tuple[int, ...], int, Source | None, str | None]
+"""What waits to be written: stream, at, what, ticks after, number in the machine's life, cause, arguments.
+
+An accepted transition is its `Plan`: what else there is to it is in the other fields, and the transition itself need
+not be kept. Millions of these are made, and each object in them costs the garbage collector.
+"""
+
+
 class Stream:
     """The rows of one machine, from one `record` to its end. Belongs to the writer, once it is registered.
 
@@ -76,47 +84,42 @@ class Stream:
         """Take over what the store knows, and the epoch that it has reserved."""
         self.known = known
 
-    def encode(self, at: int, what: Transition | Base, arguments: str | None) -> tuple[Any, ...]:
+    def encode(self, item: Item) -> tuple[Any, ...]:
         """Return the row of a transition, or of the clock as it is, without its id."""
+        _, at, what, after, seq, source, arguments = item
         known = self.known
         assert known is not None
         known.seq += 1
         known.last_at = at
         if isinstance(what, Base):
             return self._encode_base(known, at, what)
-        plan = what.plan
-        after = what.ticks_after
-        accepted = what.accepted
-        if accepted and self._whole and what.error is None:
-            called, changed, active = plan.called_mask, plan.changed, plan.after.mask
+        if isinstance(what, Plan):
+            packed = what.memo
+            if not self._whole or packed is None:
+                packed = self._pack_plan(what)
         else:
-            called, changed, active = self._masks(what)
+            packed = (_code(what.plan, what.accepted), *pack_masks(*self._masks(what)))
         if not self._whole:
             after = tuple([after[i] for i in self._picked])
-        narrow = pack_masks(called, changed, active)
-        mutation = int(plan.kind) | (AUTO if plan.auto else 0) | (0 if accepted else REJECTED)
-        if EXCEPTION in plan.states:
-            mutation |= ERROR
         total = sum(after)
         diff, self.last_sum = total - self.last_sum, total
         known.ticks = ticks = encode_ticks(after)
-        source = what.source
         cause = (None, None) if source is None else (source.machine_id, _number(source.transition_id))
-        tx_id = f"{known.machine_tick}:{what.seq}"  # the machine itself may be in its next life by now
-        return (
-            known.machine_id,
-            at,
-            known.epoch,
-            known.seq,
-            mutation,
-            *narrow,
-            total,
-            diff,
-            ticks,
-            tx_id,
-            *cause,
-            arguments,
-        )
+        tx_id = f"{known.machine_tick}:{seq}"  # the machine itself may be in its next life by now
+        return (known.machine_id, at, known.epoch, known.seq, *packed, total, diff, ticks, tx_id, *cause, arguments)
+
+    def _pack_plan(self, plan: Plan) -> tuple[int, int, int, int, bytes | None]:
+        """Return mutation and masks of an accepted plan; what all recorders of whole machines share is kept with it."""
+        code = _code(plan, True)
+        if self._whole:
+            plan.memo = (code, *pack_masks(plan.called_mask, plan.changed, plan.after.mask))
+            packed: tuple[int, int, int, int, bytes | None] = plan.memo
+            return packed
+        masks = (plan.called_mask, plan.changed, plan.after.mask)
+        return (code, *pack_masks(*[self._pick(mask) for mask in masks]))
+
+    def _pick(self, mask: int) -> int:
+        return sum((mask >> i & 1) << bit for bit, i in enumerate(self._picked))
 
     def _encode_base(self, known: Known, at: int, base: Base) -> tuple[Any, ...]:
         # only now: what was appended before it was of the schema before
@@ -149,6 +152,12 @@ class Stream:
         picked = tuple(names.index(n) for n in self.schema.states)
         ticks = tuple(time[i] for i in picked)
         return Base(ticks, self.schema, getattr(reader, "machine_tick", 0), picked, len(names))
+
+
+def _code(plan: Plan, accepted: bool) -> int:
+    """Return a transition's kind and flags as the column `mutation`."""
+    flags = (AUTO if plan.auto else 0) | (0 if accepted else REJECTED) | (ERROR if EXCEPTION in plan.states else 0)
+    return int(plan.kind) | flags
 
 
 def _number(transition_id: str) -> str:

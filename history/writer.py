@@ -11,19 +11,18 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal, TypeVar
 
 from history.errors import StorageError
 from history.store import Store
-from history.stream import Base, Stream
-from machine import Transition
+from history.stream import Item, Stream
 
 logger = logging.getLogger("asyncmachine.history")
 Overflow = Literal["block", "drop"]
-Item = tuple[Stream, int, Transition | Base, str | None]
 T = TypeVar("T")
 
 
@@ -105,6 +104,10 @@ class Writer:
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
+
+    def is_crowded(self) -> bool:
+        """Whether more than half of the buffer is in use."""
+        return len(self._buffer) > self.limits.buffer // 2
 
     @property
     def waiting(self) -> int:
@@ -204,20 +207,29 @@ class Writer:
         for stream in streams:
             if stream.known is None and not self._persist(lambda stream=stream: self._register(stream), len(items)):  # type: ignore[misc]
                 return
-        rows = []
-        for stream, at, what, arguments in items:
-            try:
-                rows.append(stream.encode(at, what, arguments))
-            except Exception:
-                self.counts.encode_errors += 1
-                logger.exception("a transition of %s could not be packed", stream.identity.name)
-        if self._persist(lambda: self._store.write(rows, streams), len(rows)):
+        self._tell_room()
+        self._on_commit()  # there is room, before there is a commit
+        made: list[tuple[Any, ...]] = []
+        rows = self._encode(iter(items), made)
+        if self._persist(lambda: self._store.write(chain(list(made), rows), streams), len(items)):
             for stream in streams:
                 stream.periods.clear()
-            self.counts.committed += len(rows)
+            self.counts.committed += len(made)
             self.counts.batches += 1
         self._tell_room()
         self._on_commit()
+
+    def _encode(self, items: Iterator[Item], made: list[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+        """Yield rows while they are being written, and keep them in `made` in case they have to be written again."""
+        for item in items:
+            try:
+                row = item[0].encode(item)
+            except Exception:
+                self.counts.encode_errors += 1
+                logger.exception("a transition of %s could not be packed", item[0].identity.name)
+            else:
+                made.append(row)
+                yield row
 
     def _register(self, stream: Stream) -> None:
         stream.begin(self._store.register(stream))

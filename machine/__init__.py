@@ -9,6 +9,7 @@ handlers, event, background, tracer     what is called when: handlers, tasks in 
 pipes, snapshot, mixins, helpers, log   machines together, and what is convenient
 """
 
+from machine.automaton import Plan
 from machine.background import StateScope, open_machine
 from machine.clock import (
     Clock,
@@ -107,6 +108,7 @@ __all__ = [
     "PendingError",
     "Pipe",
     "PipeSet",
+    "Plan",
     "Reader",
     "Result",
     "Schema",

@@ -32,6 +32,7 @@ class Plan:
         changed: the mask of these.
         after: the configuration it leads to; the same one if rejected.
         triggers_auto: whether an auto mutation may follow.
+        memo: for recorders, who see the same plan again and again: whatever they derive from it alone.
     """
 
     __slots__ = (
@@ -47,6 +48,7 @@ class Plan:
         "enters",
         "exits",
         "kind",
+        "memo",
         "single",
         "states",
         "targets",
@@ -80,6 +82,7 @@ class Plan:
         self.changed = leaving | entering if self.accepted else 0
         self.single = self.deltas[0] if len(self.deltas) == 1 else None
         health = kind is ADD and len(called) == 1 and schema.health >> called[0] & 1
+        self.memo: Any = None
         self.triggers_auto = bool(self.deltas) and not auto and not health
 
     def apply(self, time: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,0 +1,256 @@
+"""How fast is history, beside the raw limit of its database in the same run?
+
+python benchmarks/history.py [--rows 1000000] [--postgresql URL] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import random
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose names would hide the packages
+
+import trio
+
+from benchmarks.harness import RUNS, Report
+from history import History, open_history, open_store
+from history.codec import WRITTEN, encode_ticks
+from history.questions import Questions
+from history.sql import PRAGMAS
+from history.stream import Identity, Stream
+from machine import Machine, Schema, State
+
+SEED = 20130207
+START = 1_360_195_200_000_000_000  # 2013-02-07T00:00Z, in ns
+EIGHT = Schema({f"S{i}": State() for i in range(8)})
+
+
+def toggling(machines: list[Machine]) -> Iterator[None]:
+    rng = random.Random(SEED)
+    names = EIGHT.names[:8]
+    while True:
+        rng.choice(machines).toggle(rng.choice(names))
+        yield
+
+
+async def produce(history: History, machines: list[Machine], count: int) -> float:
+    """Return the transitions a second from the first mutation to the end of sync."""
+    for machine in machines:
+        history.record(machine)
+    await history.sync()
+    # chosen beforehand: the producer's own work is mutations, not random numbers
+    rng = random.Random(SEED)
+    work = [(rng.choice(machines).toggle, rng.choice(EIGHT.names[:8])) for _ in range(count)]
+    began = time.perf_counter()
+    for at, (toggle, name) in enumerate(work):
+        toggle(name)
+        if at % 50 == 49:
+            await history.room()
+    await history.sync()
+    return count / (time.perf_counter() - began)
+
+
+async def heartbeat(stalls: list[float]) -> None:
+    while True:
+        began = time.perf_counter()
+        await trio.sleep(0.001)
+        stalls.append(time.perf_counter() - began - 0.001)
+
+
+async def end_to_end(url: str, count: int) -> tuple[float, float]:
+    """Return transitions a second, and the 99th percentile of the loop's stalls in ms."""
+    stalls: list[float] = []
+    async with open_history(url) as history, trio.open_nursery() as nursery:
+        nursery.start_soon(heartbeat, stalls)
+        rate = await produce(history, [Machine(EIGHT, id=f"m{i}") for i in range(100)], count)
+        nursery.cancel_scope.cancel()
+    return rate, statistics.quantiles(stalls, n=100)[98] * 1e3
+
+
+def raw_rate(path: Path, rows: list[tuple[Any, ...]], batch: int = 10_000) -> float:
+    """Return the rows a second that sqlite3 itself takes: same table, same indexes, same rows."""
+    store = open_store(f"sqlite:///{path}")
+    store.open()
+    store.close()
+    connection = sqlite3.connect(path, isolation_level=None)
+    for name, value in PRAGMAS.items():
+        connection.execute(f"PRAGMA {name}={value}")
+    insert = f"INSERT INTO transition ({','.join(WRITTEN)}) VALUES ({','.join('?' * len(WRITTEN))})"
+    began = time.perf_counter()
+    for at in range(0, len(rows), batch):
+        connection.execute("BEGIN")
+        connection.executemany(insert, rows[at : at + batch])
+        connection.execute("COMMIT")
+    rate = len(rows) / (time.perf_counter() - began)
+    connection.close()
+    return rate
+
+
+def written_rows(path: Path) -> list[tuple[Any, ...]]:
+    connection = sqlite3.connect(path)
+    rows = connection.execute(f"SELECT {','.join(WRITTEN)} FROM transition ORDER BY id").fetchall()
+    connection.close()
+    return rows
+
+
+def writing(report: Report, folder: Path, count: int) -> None:
+    ours, raw, stalls = [], [], []
+    rows: list[tuple[Any, ...]] = []
+    for run in range(RUNS):
+        path = folder / f"ours{run}.db"
+        rate, stall = trio.run(end_to_end, f"sqlite:///{path}", count)
+        ours.append(rate)
+        stalls.append(stall)
+        rows = rows or written_rows(path)
+        gc.collect()
+        raw.append(raw_rate(folder / f"raw{run}.db", rows))
+    rate, limit = statistics.median(ours), statistics.median(raw)
+    report.add(f"{count:,} transitions, mutated and recorded", rate, "/s", 120_000, at_least=True)
+    report.add("  sqlite3 executemany of the same rows", limit, "/s")
+    report.add("  ours / raw", rate / limit, "x", 0.6, at_least=True)
+    report.add("  stall of the loop meanwhile, p99", statistics.median(stalls), "ms", 10)
+
+
+def go_scenario(report: Report, folder: Path) -> None:
+    async def once(url: str) -> float:
+        async with open_history(url) as history:
+            machine = Machine({"A": State(), "B": State()}, id="go")
+            began = time.perf_counter()
+            history.record(machine, states=["A"])
+            for at in range(50_000):
+                machine.toggle("A")
+                if at % 50 == 49:
+                    await history.room()
+            await history.sync()
+            spans = await history.intervals("go", "A")
+            assert len(spans) == 25_000
+            return time.perf_counter() - began
+
+    took = [trio.run(once, f"sqlite:///{folder / f'go{i}.db'}") for i in range(RUNS)]
+    report.add("50,000 toggles of a tracked state, recorded, asked for", statistics.median(took), "s", 0.6)
+
+
+def synthetic(url: str, count: int, machines: int = 1000) -> tuple[str, int]:
+    """Fill a store with transitions of many machines of 5 to 50 states; return the busiest machine and the last stamp."""
+    rng = random.Random(SEED)
+    store = open_store(url)
+    store.open()
+    streams, ticks, active = [], [], []
+    for i in range(machines):
+        size = rng.choice((5, 8, 12, 20, 50))
+        machine = Machine(Schema({f"S{k}": State() for k in range(size)}), id=f"machine{i:04}")
+        stream = Stream(Identity("", machine.id), machine, None)
+        stream.begin(store.register(stream))
+        streams.append(stream)
+        ticks.append([0] * (size + 1))
+        active.append(0)
+    at = START
+    rows = [
+        s.encode((s, at + i, s.base(Machine(s.schema.schema(), id="x")), (), 0, None, None))
+        for i, s in enumerate(streams)
+    ]
+    store.write(rows, streams)
+    for s in streams:
+        s.periods.clear()
+    done = 0
+    while done < count:
+        rows = []
+        for _ in range(min(10_000, count - done)):
+            m = int(machines * rng.random() ** 3)  # a few are busy, most are not
+            known = streams[m].known
+            assert known is not None
+            k = rng.randrange(len(ticks[m]) - 1)
+            ticks[m][k] += 1
+            active[m] ^= 1 << k
+            known.seq += 1
+            at += rng.randrange(1, 40_000_000)
+            known.last_at = at
+            mask = 1 << k
+            tx = f"0:{known.seq}"
+            total = sum(ticks[m])
+            packed = encode_ticks(ticks[m])
+            known.ticks = packed
+            rows.append(
+                (known.machine_id, at, known.epoch, known.seq, 0, mask, mask, active[m], None, total, 1, packed, tx)
+                + (None, None, None)
+            )
+        store.write(rows, streams)
+        done += len(rows)
+    store.close()
+    return "machine0000", at
+
+
+def time_question(question: Callable[[], object], count: int) -> list[float]:
+    question()
+    spent = []
+    for _ in range(count):
+        began = time.perf_counter()
+        question()
+        spent.append((time.perf_counter() - began) * 1e3)
+    return spent
+
+
+def asking(report: Report, url: str, count: int, label: str, goals: bool = True) -> None:
+    hot, last = synthetic(url, count)
+    store = open_store(url)
+    store.open()
+    asked = Questions(store, lambda: last)
+    rng = random.Random(SEED)
+    span = last - START
+
+    def moment() -> int:
+        return START + 10_000_000 + int(span * rng.random())
+
+    def window() -> tuple[int, int]:
+        low = moment() - span // 100
+        return max(low, START), max(low, START) + span // 100
+
+    def goal(value: float) -> float | None:
+        return value if goals else None
+
+    names = [m.name for m in asked.machines()]
+    rows, size = store.size()
+    report.add(f"{label}: {rows:,} transitions, each", size / rows, "B", goal(160))
+    for name, question, repeat, limit in (
+        ("as of, one machine", lambda: asked.as_of(rng.choice(names), moment()), 2000, 0.1),
+        ("as of, network of 1,000 machines", lambda: asked.network(moment()), 50, 10),
+        ("as of a logical clock", lambda: asked.as_of(hot, f"@{rng.randrange(1, 1000)}"), 200, None),
+        ("intervals, hot machine, 1 % window", lambda: list(asked.intervals(hot, "S1", *window())), 200, 1),
+        ("intervals, hot machine, all", lambda: list(asked.intervals(hot, "S1")), 5, None),
+        ("a page of 50, hot machine", lambda: asked.page(50, t1=moment(), machines=hot), 200, 0.5),
+        ("a page of 50, all machines", lambda: asked.page(50, t1=moment()), 10, None),
+        ("a feed of 1,000", lambda: asked.feed(rng.randrange(count // 2), 1000), 20, None),
+    ):
+        spent = time_question(question, repeat)
+        report.add(f"  {name}", statistics.median(spent), "ms", None if limit is None else goal(limit))
+    store.close()
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--rows", type=int, default=1_000_000, help="transitions in the store that is asked")
+    options.add_argument("--postgresql", help="URL of an empty database, to measure it too")
+    options.add_argument("--json", action="store_true")
+    chosen = options.parse_args()
+    report = Report("history")
+    with tempfile.TemporaryDirectory() as folder:
+        writing(report, Path(folder), 200_000)
+        go_scenario(report, Path(folder))
+        if chosen.postgresql:
+            rate, _ = trio.run(end_to_end, chosen.postgresql, 200_000)
+            report.add("PostgreSQL: mutated and recorded", rate, "/s", 50_000, at_least=True)
+        asking(report, f"sqlite:///{Path(folder) / 'asked.db'}", chosen.rows, "SQLite", chosen.rows == 1_000_000)
+    report.show(json_output=chosen.json)
+
+
+if __name__ == "__main__":
+    main()
