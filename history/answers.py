@@ -223,4 +223,9 @@ def as_record(name: str, owner: str, row: Row, schema: RecordedSchema) -> Record
 
 
 def _names(mask: int, states: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(n for i, n in enumerate(states) if mask >> i & 1) if mask else ()
+    names = []
+    while mask:
+        low = mask & -mask
+        names.append(states[low.bit_length() - 1])
+        mask ^= low
+    return tuple(names)

@@ -150,6 +150,12 @@ class MemoryStore(Store):
             ids = sorted(self._rows) if machine_ids is None else machine_ids
             return [row for i in ids if (row := self.newest(i, at)) is not None]
 
+    def following(self, after: int, machine_ids: Sequence[int] | None) -> list[Row]:
+        """Return the oldest row after a moment of each machine; see `Store`."""
+        with self._lock:
+            ids = sorted(self._rows) if machine_ids is None else machine_ids
+            return [row for i in ids if (row := self.oldest(i, after)) is not None]
+
     def forgotten(self, at: int) -> list[MachineRow]:
         """Return the machines with a horizon behind a moment."""
         return [m for m in self.machines() if m.first_at <= at < m.horizon]

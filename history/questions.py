@@ -23,6 +23,7 @@ from machine.errors import did_you_mean
 
 FIRST, LAST = -(1 << 62), (1 << 63) - 1
 HELD = 50_000  # rows in memory at a time, over all machines of a question; about 50 MB
+Found = tuple[Row, Entry, RecordedSchema]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,7 @@ class Questions:
         source: str | None = None,
         newest_first: bool = False,
         after: tuple[int, int] | None = None,
+        chunk: int = 50,
     ) -> Iterator[Record]:
         """Yield the transitions of a window, oldest (or newest) first, a few in memory at a time.
 
@@ -194,6 +196,7 @@ class Questions:
             source: the machine that caused it.
             newest_first: turn the order round.
             after: where a page ended; see `page`.
+            chunk: how many rows of a machine to read at first; further reads take more.
         """
         chosen = self._directory.several(machines)
         one = chosen[0] if len(chosen) == 1 else None
@@ -208,9 +211,8 @@ class Questions:
         if after is not None:
             low, high = (low, min(high, after[0])) if newest_first else (max(low, after[0] - 1), high)
         most = max(50, min(2000, HELD // max(len(chosen), 1)))
-        streams = [self._scan(m, low, high, states, kinds, source, newest_first, most) for m in chosen]
-        merged = heapq.merge(*streams, key=lambda found: (found[0].at, found[0].machine_id), reverse=newest_first)
-        for row, entry, schema in merged:
+        streams = {m.id: self._scan(m, low, high, states, kinds, source, newest_first, chunk, most) for m in chosen}
+        for row, entry, schema in self._merge(streams, low, high, newest_first):
             place = (row.at, row.machine_id)
             if after is None or (place < after if newest_first else place > after):
                 yield as_record(entry.name, entry.owner, row, schema)
@@ -219,7 +221,7 @@ class Questions:
         """Return one page of `between`; takes the same arguments."""
         if limit < 1:
             raise QuestionError(f"a page of {limit} records is empty: ask for at least 1")
-        found = list(islice(self.between(**question), limit + 1))
+        found = list(islice(self.between(**question, chunk=limit + 1), limit + 1))
         records = tuple(found[:limit])
         last = records[-1] if len(found) > limit else None
         return Page(records, None if last is None else (last.at, self._directory.one((last.owner, last.machine)).id))
@@ -233,10 +235,10 @@ class Questions:
         kinds: tuple[int, ...],
         source: str | None,
         newest_first: bool,
+        chunk: int,
         most: int,
-    ) -> Iterator[tuple[Row, Entry, RecordedSchema]]:
+    ) -> Iterator[Found]:
         """Yield the rows of one machine, through all schemas it had."""
-        chunk = 50
         for part in self._directory.segments(machine, low, high, newest_first):
             condition = _condition(states, part.schema, kinds, source)
             begin, end = part.low, part.high
@@ -247,7 +249,26 @@ class Questions:
                 if len(rows) < chunk:
                     break
                 begin, end = (begin, rows[-1].at - 1) if newest_first else (rows[-1].at, end)
-                chunk = min(chunk * 4, most)
+                chunk = max(chunk, min(chunk * 4, most))
+
+    def _merge(self, streams: dict[int, Iterator[Found]], low: int, high: int, newest_first: bool) -> Iterator[Found]:
+        """Yield the rows of several machines in one order. A machine is read when its first row can be the next one."""
+        if len(streams) == 1:
+            yield from next(iter(streams.values()))
+            return
+        ids = list(streams)
+        heads = self._store.snapshot(high, ids) if newest_first else self._store.following(low, ids)
+        sign = -1 if newest_first else 1
+        heap: list[tuple[int, int, Found | None]] = [(sign * r.at, sign * r.machine_id, None) for r in heads]
+        heapq.heapify(heap)
+        while heap:
+            _, signed, found = heapq.heappop(heap)
+            if found is not None:
+                yield found
+            following = next(streams[sign * signed], None)
+            if following is not None:
+                row = following[0]
+                heapq.heappush(heap, (sign * row.at, sign * row.machine_id, following))
 
     def cause(self, record: Record) -> Record | None:
         """Return the transition that caused this one; None if it had no cause, or that was not recorded."""

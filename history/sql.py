@@ -291,9 +291,9 @@ class SqlStore(Store):
         with self._lock, self._told("read"), self.engine.connect() as connection:
             yield connection
 
-    def _rows(self, statement: sa.Select[Any]) -> list[Row]:
+    def _rows(self, statement: sa.Select[Any], values: dict[str, Any] | None = None) -> list[Row]:
         with self._reading() as connection:
-            return [Row(*row) for row in connection.execute(statement)]
+            return [Row._make(row) for row in connection.execute(statement, values or {}).all()]
 
     def machines(self) -> list[MachineRow]:
         """Return all machines, by id."""
@@ -339,14 +339,17 @@ class SqlStore(Store):
 
     def snapshot(self, at: int, machine_ids: Sequence[int] | None) -> list[Row]:
         """Return the newest row of each machine; see `Store`."""
-        newest = (
-            sa.select(T.c.id)
-            .where(T.c.machine_id == M.c.id, T.c.at <= at)
-            .order_by(T.c.at.desc())
-            .limit(1)
-            .correlate(M)
-            .scalar_subquery()
-        )
+        return self._one_each(T.c.at <= at, T.c.at.desc(), machine_ids)
+
+    def following(self, after: int, machine_ids: Sequence[int] | None) -> list[Row]:
+        """Return the oldest row after a moment of each machine; see `Store`."""
+        return self._one_each(T.c.at > after, T.c.at.asc(), machine_ids)
+
+    def _one_each(
+        self, when: sa.ColumnElement[bool], order: sa.UnaryExpression[int], machine_ids: Sequence[int] | None
+    ) -> list[Row]:
+        first = sa.select(T.c.id).where(T.c.machine_id == M.c.id, when).order_by(order).limit(1)
+        newest = first.correlate(M).scalar_subquery()
         statement = sa.select(T).select_from(M).join(T, T.c.id == newest).order_by(M.c.id)
         if machine_ids is not None:
             statement = statement.where(M.c.id.in_(machine_ids))
@@ -364,14 +367,11 @@ class SqlStore(Store):
         """Return rows of a window that meet a condition; see `Store`."""
         c = condition
         narrow = max(c.called, c.changed, c.activated, c.deactivated) <= LOW
-        statement = sa.select(T).where(T.c.machine_id == machine_id)
-        if narrow:
-            statement = _where(statement, c)
+        statement = _SCAN[newest_first] if c == Condition() or not narrow else _where(_SCAN[newest_first], c)
         found: list[Row] = []
         while low < high and len(found) < limit:
             chunk = limit if narrow else CHUNK
-            window = statement.where(T.c.at > low, T.c.at <= high)
-            rows = self._rows(window.order_by(T.c.at.desc() if newest_first else T.c.at).limit(chunk))
+            rows = self._rows(statement, {"machine": machine_id, "low": low, "high": high, "chunk": chunk})
             found += rows if narrow else [row for row in rows if meets(row, c)]
             if len(rows) < chunk:
                 break
@@ -444,6 +444,8 @@ class SqlStore(Store):
 _b = sa.bindparam
 _NEWEST = sa.select(T).where(T.c.machine_id == _b("machine"), T.c.at <= _b("at")).order_by(T.c.at.desc()).limit(1)
 _OLDEST = sa.select(T).where(T.c.machine_id == _b("machine"), T.c.at > _b("at")).order_by(T.c.at).limit(1)
+_WINDOW = sa.select(T).where(T.c.machine_id == _b("machine"), T.c.at > _b("low"), T.c.at <= _b("high"))
+_SCAN = {True: _WINDOW.order_by(T.c.at.desc()).limit(_b("chunk")), False: _WINDOW.order_by(T.c.at).limit(_b("chunk"))}
 _FLIPS = (
     sa.select(T.c.at, T.c.active)
     .where(T.c.machine_id == _b("machine"), T.c.at > _b("low"), T.c.at <= _b("high"))

@@ -130,6 +130,10 @@ class Store(ABC):
         """Return the newest row at or before `at` of each machine that has one, in one consistent read."""
 
     @abstractmethod
+    def following(self, after: int, machine_ids: Sequence[int] | None) -> list[Row]:
+        """Return the oldest row after `after` of each machine that has one, in one consistent read."""
+
+    @abstractmethod
     def forgotten(self, at: int) -> list[MachineRow]:
         """Return the machines that were known at a moment which retention has let go."""
 
