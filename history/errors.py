@@ -12,8 +12,12 @@ HistoryError
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from machine.errors import AsyncMachineError, did_you_mean
+
+if TYPE_CHECKING:
+    from history.times import LogicalTime
 
 
 class HistoryError(AsyncMachineError):
@@ -35,12 +39,13 @@ class UnknownMachineError(QuestionError, LookupError):
 class HorizonError(QuestionError):
     """Report a moment that retention has let go. `horizon` is the first one that is known, in ns."""
 
-    def __init__(self, machine: str, at: int, horizon: int) -> None:
+    def __init__(self, machine: str, at: int | LogicalTime, horizon: int) -> None:
         from history.times import format_time
 
         self.horizon = horizon
+        asked = format_time(at) if isinstance(at, int) else at
         super().__init__(
-            f"{machine} at {format_time(at)} is beyond the horizon: retention kept it from {format_time(horizon)} on"
+            f"{machine} at {asked} is beyond the horizon: retention kept it from {format_time(horizon)} on"
         )
 
 

@@ -79,24 +79,30 @@ class Questions:
         return self._at_clock(machine, moment)
 
     def _at_clock(self, machine: Entry, clock: LogicalTime) -> int:
-        """Return when a machine's time first reached a value, by bisection over wall time."""
+        """Return when a machine's time first reached a value, by bisection over wall time: in one life, or in turn."""
+        first, last = self._store.oldest(machine.id, FIRST), self._store.newest(machine.id, LAST)
+        if first is None or last is None:
+            raise QuestionError(f"{machine.name} has not been at {clock}: nothing is known of it")
+        epoch = first.epoch if clock.epoch is None else clock.epoch
+        while (row := self._bisect(machine.id, _reached(epoch, clock.time_sum))) is not None:
+            if row.id == first.id:
+                self._check_kept(machine, clock, first)
+            if row.epoch == epoch:
+                return row.at
+            if clock.epoch is not None:
+                raise QuestionError(f"{machine.name} has not been at {clock}: that epoch ended before")
+            epoch = row.epoch  # the first row of the next life that was recorded
+        reach = f"it reached {last.time_sum} in epoch {last.epoch}"
+        raise QuestionError(f"{machine.name} has not been at {clock}: {reach}")
 
-        def reached(row: Row) -> bool:
-            if clock.epoch is not None and row.epoch != clock.epoch:
-                return row.epoch > clock.epoch
-            return row.time_sum >= clock.time_sum
-
-        last = self._store.newest(machine.id, LAST)
-        if last is None or not reached(last):
-            reach = (
-                f"it reached {last.time_sum} in epoch {last.epoch}" if last is not None else "nothing is known of it"
-            )
-            raise QuestionError(f"{machine.name} has not been at {clock}: {reach}")
-        row = self._bisect(machine.id, reached)
-        assert row is not None
-        if clock.epoch is not None and row.epoch != clock.epoch:
-            raise QuestionError(f"{machine.name} has not been at {clock}: that epoch ended before")
-        return row.at
+    def _check_kept(self, machine: Entry, clock: LogicalTime, first: Row) -> None:
+        """Raise if it was before the oldest row that a machine's time reached a value."""
+        kept = self._directory.row(machine)
+        if kept.horizon > kept.first_at and (
+            (clock.epoch is not None and clock.epoch < first.epoch)
+            or (clock.time_sum <= first.time_sum - first.time_diff and (clock.epoch is None or first.seq > 1))
+        ):
+            raise HorizonError(machine.name, clock, kept.horizon)
 
     def _bisect(self, machine_id: int, reached: Callable[[Row], bool]) -> Row | None:
         """Return the first row for which a monotonic predicate holds, None if it holds for none."""
@@ -284,7 +290,7 @@ class Questions:
         if record.tx_id is None:
             return []
         rows = self._store.caused(record.machine, record.tx_id)
-        effects = [self._record(row) for row in rows if row.at > record.at]
+        effects = [self._record(row) for row in rows]
         # a later life of the machine counts from the same number again
         return [e for e in effects if (cause := self.cause(e)) is not None and cause.id == record.id]
 
@@ -381,18 +387,20 @@ class Questions:
     ) -> float:
         """Return the share of a window in which a state was active, 0 to 1: the mean over the machines that have it.
 
-        A machine counts from when it is first known.
+        A machine counts from when it is first known, and from its horizon on.
         """
-        shares = []
-        for m in self._directory.several(machines):
+        shares, chosen = [], self._directory.several(machines)
+        for m in chosen:
             if all(state not in schema.states for schema in m.schemas):
                 continue
-            low, high = max(self._at(t1, m), self._directory.row(m).first_at), self._at(t2, m)
+            low, high = max(self._at(t1, m), self._directory.row(m).horizon), self._at(t2, m)
             if low < high:
                 spans = self.intervals((m.owner, m.name), state, low, high)
                 shares.append(sum((high if i.end is None else i.end) - i.start for i in spans) / (high - low))
         if not shares:
-            raise QuestionError(f"no machine asked about has a state {state!r} in that window")
+            known = sorted({s for m in chosen for schema in m.schemas for s in schema.states})
+            hint = "" if state in known else did_you_mean(state, known)
+            raise QuestionError(f"no machine asked about has a state {state!r} in that window{hint}")
         return sum(shares) / len(shares)
 
     def _end(self, machine: Name, when: When | None) -> int:
@@ -410,6 +418,10 @@ class Questions:
         at = self._at(since)
         first = [row.id for m in self._store.machines() if (row := self._store.oldest(m.id, at)) is not None]
         return min(first) - 1 if first else self._store.last_id()
+
+
+def _reached(epoch: int, time_sum: int) -> Callable[[Row], bool]:
+    return lambda row: (row.epoch, row.time_sum) >= (epoch, time_sum)
 
 
 def _listed(names: str | Iterable[str]) -> tuple[str, ...]:
