@@ -30,7 +30,7 @@ from history.versions import bring_up, version_of
 
 T = tables.transition
 M = tables.machine
-BLOCK = 1000  # rows of one statement: 16,000 values, of at most 32,766
+BLOCK = 2000  # rows of one statement: 32,000 values, of at most 32,766
 CHUNK = 5000  # rows that a reader holds at a time
 PRAGMAS = {
     "synchronous": "FULL",  # what sync() acknowledged survives a power cut too; batches make it cheap

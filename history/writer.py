@@ -41,7 +41,7 @@ class Limits:
         closing: seconds that closing waits for a failing database before it gives up.
     """
 
-    buffer: int = 100_000
+    buffer: int = 50_000
     batch: int = 10_000
     interval: float = 0.05
     overflow: Overflow = "block"
