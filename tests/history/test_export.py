@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 import history.export as module
 from history import ExtraMissingError, QuestionError, Questions, Record, export_file, open_history, open_store
@@ -34,22 +35,26 @@ class Wall:
 
 
 @pytest.fixture
-async def records(tmp_path: Path) -> list[Record]:
-    """Return what a lamp and its neighbours did, with everything in it that a format could trip over."""
-    wall, url = Wall(), f"sqlite:///{tmp_path / 'export.db'}"
-    async with open_history(url, now=wall) as history:
-        lamp = Machine({"On": State(), "Ünlit": State(auto=True, remove="On")}, id='the "lamp", upstairs')
-        fan = Machine({"Turning": State(), "Never": State(require="On"), "On": State()}, id="fan")
-        bind_state(lamp, "On", fan, "Turning")
-        history.record(lamp, owner="Ann\nB", arguments=True, rejected=True)
-        history.record(fan, rejected=True)
-        wall.at += SECOND
-        lamp.add("On", who="Zoë, 'the first'", list=[1, None], nested={"a": "\n"})
-        fan.add("Never")
-        wall.at += 123_456_789
-        lamp.remove("On")
-        await history.sync()
-        return [record async for record in history.between()]
+def records(tmp_path: Path) -> list[Record]:
+    """Return what a lamp and a fan did, with everything in it that a format could trip over."""
+
+    async def recorded() -> list[Record]:
+        wall = Wall()
+        async with open_history(f"sqlite:///{tmp_path / 'export.db'}", now=wall) as history:
+            lamp = Machine({"On": State(), "Ünlit": State(auto=True, remove="On")}, id='the "lamp", upstairs')
+            fan = Machine({"Turning": State(), "Never": State(require="On"), "On": State()}, id="fan")
+            bind_state(lamp, "On", fan, "Turning")
+            history.record(lamp, owner="Ann\nB", arguments=True, rejected=True)
+            history.record(fan, rejected=True)
+            wall.at += SECOND
+            lamp.add("On", who="Zoë, 'the first'", list=[1, None], nested={"a": "\n"})
+            fan.add("Never")
+            wall.at += 123_456_789
+            lamp.remove("On")
+            await history.sync()
+            return [record async for record in history.between()]
+
+    return trio.run(recorded)
 
 
 def exported(records: list[Record], format: Format) -> bytes:
