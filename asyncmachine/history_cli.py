@@ -114,13 +114,13 @@ def _opened(ctx: click.Context) -> Iterator[_Asked]:
     if url in ("memory:", "sqlite://", "sqlite:///:memory:"):
         raise QuestionError(f"a history in memory ({url}) ends with the program that made it: name a file")
     store = open_store(url)
-    if not store.exists():
-        other = "" if given else "; for one that is elsewhere: am history -H FILE …, or set AM_HISTORY"
-        raise StorageError(
-            f"there is no history at {store.url}. A program makes one with"
-            f" open_history({'' if given is None else repr(store.url)}) and .record(machine){other}"
-        )
     try:
+        if not store.exists():
+            other = "" if given else "; for one that is elsewhere: am history -H FILE …, or set AM_HISTORY"
+            raise StorageError(
+                f"there is no history at {store.url}. A program makes one with"
+                f" open_history({repr(store.url) if given else ''}) and .record(machine){other}"
+            )
         last = store.open()
         store.generation = -1  # another program may be writing
         now = max(time.time_ns(), last)
