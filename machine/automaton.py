@@ -60,10 +60,16 @@ class Plan:
     ) -> None:
         schema, active = before.automaton.schema, before.mask
         self.before, self.kind, self.called, self.auto, self.banned = before, kind, called, auto, banned
-        listed, targets = resolve(schema, kind, called, before.order, active, banned)
         self.states = tuple([schema.names[i] for i in called])
         self.called_mask = called_mask = mask_of(called)
-        self.targets = schema.sort(listed)
+        if before.settled and kind is not SET and not called_mask & ~schema.plain:
+            # no relation is concerned, and what is active is in order: nothing to resolve or to sort
+            rest = [i for i in before.order if not called_mask >> i & 1]
+            self.targets = (*called, *rest) if kind is ADD else tuple(rest)
+            targets = active | called_mask if kind is ADD else active & ~called_mask
+        else:
+            listed, targets = resolve(schema, kind, called, before.order, active, banned)
+            self.targets = schema.sort(listed)
         if kind is REMOVE:
             self.accepted = True
         elif auto:
@@ -96,7 +102,10 @@ class Plan:
 
 
 class Config:
-    """One ordered set of active states, and the plans that are known to start from it."""
+    """One ordered set of active states, and the plans that are known to start from it.
+
+    ``settled``: a plan led here, so that relations hold and the order is that of handlers.
+    """
 
     __slots__ = (
         "adds",
@@ -106,9 +115,9 @@ class Config:
         "automaton",
         "mask",
         "order",
-        "plans",
         "removes",
         "sets",
+        "settled",
     )
 
     def __init__(self, automaton: Automaton, order: tuple[int, ...], mask: int) -> None:
@@ -116,6 +125,7 @@ class Config:
         self.automaton = automaton
         self.order: Final = order
         self.mask = mask
+        self.settled = not order
         self.auto_called: tuple[int, ...] = ()
         if candidates := schema.auto & ~mask:
             for bit, removed in schema.removing:
@@ -130,17 +140,26 @@ class Config:
         self.adds: dict[tuple[Any, ...], Plan] = {}
         self.removes: dict[tuple[Any, ...], Plan] = {}
         self.sets: dict[tuple[Any, ...], Plan] = {}
-        self.plans: dict[tuple[MutationType, tuple[int, ...]], Plan] = {}
         self.auto_plan: Plan | None = None
         self.auto_known = not self.auto_called
 
-    def plan(self, kind: MutationType, called: tuple[int, ...]) -> Plan:
-        """Return the plan of a mutation, computed at the first call."""
-        plan = self.plans.get((kind, called))
+    def known(self, kind: MutationType) -> dict[tuple[Any, ...], Plan]:
+        """Return the known plans of one type of mutation, by the called states."""
+        return self.adds if kind is ADD else self.removes if kind is REMOVE else self.sets
+
+    def plan(self, kind: MutationType, states: tuple[str, ...], called: tuple[int, ...]) -> Plan:
+        """Return the plan of a mutation, computed at the first call.
+
+        Args:
+            kind: its type.
+            states: the called states, as the caller names them.
+            called: their indexes, without duplicates.
+        """
+        known = self.known(kind)
+        plan = known.get(states)
         if plan is None:
-            plan = Plan(self, kind, called)
+            plan = known[states] = Plan(self, kind, called)
             self.automaton.count()
-            self.plans[kind, called] = plan
         return plan
 
     def find_auto(self) -> Plan | None:
@@ -163,11 +182,13 @@ class Automaton:
         self._plans = 0
 
     def config(self, order: Sequence[int], mask: int | None = None) -> Config:
-        """Return the one configuration with these active states in this order; `mask` is theirs, if it is known."""
+        """Return the one configuration with these active states in this order; a plan gives their `mask` too."""
         key = tuple(order)
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = Config(self, key, mask_of(key) if mask is None else mask)
+        if mask is not None:
+            found.settled = True
         return found
 
     def count(self) -> None:

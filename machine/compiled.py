@@ -27,6 +27,7 @@ class Compiled:
         requiring, removing: (bit, targets) of the states that have that relation at all.
         behind: per state, the mask of what its handlers run after: require and after together.
         auto, multi: masks of the states with that property; auto_list: indexes.
+        plain: mask of the states that no relation concerns, but that others may add.
         rank: per state, its place in a topological order over require; 0 where no require edge touches it.
         automaton: the configurations that machines of this schema have been in.
     """
@@ -46,6 +47,7 @@ class Compiled:
         "index",
         "multi",
         "names",
+        "plain",
         "rank",
         "remove",
         "removed_by",
@@ -78,6 +80,7 @@ class Compiled:
         for i, s in enumerate(states):
             for target in s.remove:
                 self.removed_by[self.index[target]] |= 1 << i
+        self.plain = self._plain_mask()
         self.rank = self._ranks()
         self.exception = self.index[EXCEPTION]
         self.health = self.mask(n for n in HEALTH if n in self.index)
@@ -87,6 +90,13 @@ class Compiled:
     def mask(self, names: Iterable[str]) -> int:
         """Return the bit mask of `names`, which must be declared."""
         return sum({1 << self.index[n] for n in names})
+
+    def _plain_mask(self) -> int:
+        concerned = self.adding
+        for relation in (self.require, self.remove, self.after):
+            for i, targets in enumerate(relation):
+                concerned |= targets | (1 << i if targets else 0)
+        return ~concerned
 
     def _ranks(self) -> list[int]:
         """Rank the states of the require graph in depth-first post-order, by index: the required come first.

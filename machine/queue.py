@@ -259,18 +259,16 @@ class Queue(Background):
             self._waits.settle(self, [i for i, _ in plan.deltas])
 
     def _mutate(self, kind: MutationType, states: tuple[str, ...], args: Mapping[str, Any]) -> Result:
+        if self._draining:  # its plan will start from another configuration
+            called = self._called(states)
+            return self._submit(Mutation(kind, called, self._names(called), args, source=self._cause()))
         config = self._config
-        known = (config.adds, config.removes, config.sets)[kind]
         try:
-            plan = known.get(states)
-        except TypeError:
+            plan = config.known(kind).get(states)
+        except TypeError:  # not even names; the next line says so
             plan = None
         if plan is None:
-            called = self._called(states)
-            if self._draining:  # its plan will start from another configuration
-                return self._submit(Mutation(kind, called, self._names(called), args, source=self._cause()))
-            plan = known[states] = config.plan(kind, called)
-            config.automaton.count()
+            plan = config.plan(kind, states, self._called(states))
         if self._quiet and not args:
             return self._step(plan)
         return self._submit(Mutation(kind, plan.called, plan.states, args, source=self._cause()))

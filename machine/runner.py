@@ -36,7 +36,7 @@ def run(machine: Queue, mutation: Mutation) -> Transition:
     """Carry a mutation out as far as it gets, and return its transition, completed."""
     config = machine._config
     if not mutation.is_auto:
-        plan = config.plan(mutation.type, mutation.called)
+        plan = config.plan(mutation.type, mutation.states, mutation.called)
     elif config.auto_called == mutation.called and (auto := config.find_auto()) is not None:
         plan = auto
     else:

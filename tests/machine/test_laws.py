@@ -18,6 +18,7 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from machine import Clock, Machine, MutationType, Schema, State, Tracer, Transition
+from machine.resolver import resolve
 
 NAMES = [f"S{c}" for c in "ABCDEFGHIJKL"]
 
@@ -170,6 +171,21 @@ def test_the_short_way_and_the_long_way_are_the_same_way(drawn: tuple[Schema, li
     assert bare.queue_tick == watched.queue_tick
     assert bare.statistics().transitions == watched.statistics().transitions
     assert bare.statistics().canceled == watched.statistics().canceled
+
+
+@given(schemas_and_calls())
+def test_a_plan_without_relations_is_what_the_resolver_makes_of_it(drawn: tuple[Schema, list[Call]]) -> None:
+    class Resolved(Tracer):
+        def transition_end(self, transition: Transition) -> None:
+            plan, schema = transition.plan, transition.plan.before.automaton.schema
+            listed, mask = resolve(schema, plan.kind, plan.called, plan.before.order, plan.before.mask)
+            assert plan.targets == schema.sort(listed)
+            assert mask == sum(1 << i for i in plan.targets)
+
+    machine = Machine(drawn[0], id="law", tracers=[Resolved()])
+    for call in drawn[1]:
+        call.on(machine)
+    assert machine.statistics().tracer_errors == 0
 
 
 @given(schemas_and_calls())
