@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, ParamSpec, TypeVar
@@ -244,7 +244,7 @@ class History:
 
     async def between(
         self, t1: When | None = None, t2: When | None = None, machines: Name | Iterable[Name] | None = None, **more: Any
-    ) -> AsyncIterator[Record]:
+    ) -> AsyncGenerator[Record, None]:
         """Yield what `Questions.between` yields, a few hundred at a time."""
         iterator = await self._ask(self.questions.between, t1, t2, machines, **more)
         while chunk := await self._ask(_take, iterator, 500):
@@ -289,14 +289,15 @@ class History:
 
     async def changes(
         self, since: When | Record | None = None, machines: Name | Iterable[Name] | None = None
-    ) -> AsyncIterator[Record]:
+    ) -> AsyncGenerator[Record, None]:
         """Yield past records, then live ones as they are committed: each once, in the order in which they came in.
 
         Args:
             since: a moment; or the last record that was seen, to go on behind it; None: from now on.
             machines: one, several, or all.
 
-        Ends when the history is closed; closing waits a while (``closing``, see `Limits`) for who lags behind.
+        Ends when the history is closed; closing waits a while (``closing``, see `Limits`) for who lags behind. Who may
+        stop before the end puts it into ``async with contextlib.aclosing(…)``.
         """
         self._begin()
         try:
