@@ -1,6 +1,44 @@
-"""Carry transitions between machines in different processes, by gossip.
+"""Carry the clocks of machines between processes, by gossip. So far: the records, and what is accepted of them.
 
-Nothing is here yet. The package is going to hold a pure protocol core
-(messages in, messages out), a thin trio shell around it, and
-`transport/{memory,libp2p}.py` behind one conformance suite.
+wire, record, proof, errors     canonical bytes; what an owner signs; evidence against one that cheats; what goes wrong
+identity, hlc                   keys and the domain of a signature; hybrid logical time
+state, ledger, accept           what is known of an owner, of all, and the one way by which it changes
+publisher                       from this peer's own machines to signed records
+
+The planes that carry records (links, repair, liveness, history), replicas and the transports come next.
 """
+
+from pubsub.accept import Accepted, Acceptor, Verdict
+from pubsub.errors import ExposeError, IdentityError, PubsubError, WireError
+from pubsub.hlc import HybridClock
+from pubsub.identity import Domain, Identity
+from pubsub.ledger import Ledger
+from pubsub.proof import Proof, decode_proof
+from pubsub.publisher import Publisher
+from pubsub.record import Description, Header, Part, Record, decode_record
+from pubsub.state import MachineState, OwnerState, merge
+
+__all__ = [
+    "Accepted",
+    "Acceptor",
+    "Description",
+    "Domain",
+    "ExposeError",
+    "Header",
+    "HybridClock",
+    "Identity",
+    "IdentityError",
+    "Ledger",
+    "MachineState",
+    "OwnerState",
+    "Part",
+    "Proof",
+    "Publisher",
+    "PubsubError",
+    "Record",
+    "Verdict",
+    "WireError",
+    "decode_proof",
+    "decode_record",
+    "merge",
+]

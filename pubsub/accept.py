@@ -1,0 +1,183 @@
+"""Accepting records: the only way from bytes of a peer into what is known. Each refusal has its own counter.
+
+In this order, the cheap ones first:
+
+1. size, format (the decoders), allowed owners, rate of this owner;
+2. is (epoch, version) newer than what is known? An equal one with another root is evidence against its owner;
+3. the signature, once per header;
+4. merge into a copy. If the root is the signed one, it is committed; if not, something is missing: a gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from enum import Enum
+
+from pubsub.hlc import HybridClock
+from pubsub.identity import Domain
+from pubsub.ledger import Ledger
+from pubsub.proof import Proof
+from pubsub.record import Header, Record
+from pubsub.state import OwnerState, merge
+
+SECOND = 1_000_000  # us
+RATE = 20  # records/s of one owner
+BURST = 40
+STRANGERS_RATE = 100  # records/s of all owners that are not known yet, together
+STRANGERS_BURST = 1000
+MAX_PENDING = 4096  # verified headers with a gap that are remembered
+
+
+class Verdict(Enum):
+    """What became of a record."""
+
+    COMMITTED = "committed"
+    DUPLICATE = "duplicate"
+    OLDER = "older"
+    GAP = "gap"
+    EQUIVOCATION = "equivocation"
+    OWN = "own"  # of this peer itself, at or above what it published: its key or its past is in use elsewhere
+    NOT_ALLOWED = "not allowed"
+    TOO_FAST = "too fast"
+    BAD_SIGNATURE = "bad signature"
+
+
+class Bucket:
+    """A token bucket over integer microseconds; tokens are counted in microseconds of waiting."""
+
+    __slots__ = ("_cost", "_full", "_since", "_tokens")
+
+    def __init__(self, rate: int, burst: int, now: int) -> None:
+        self._cost = SECOND // rate
+        self._full = self._tokens = burst * self._cost
+        self._since = now
+
+    def take(self, now: int) -> bool:
+        """Take one token; tell whether there was one."""
+        self._tokens = min(self._full, self._tokens + now - self._since)
+        self._since = now
+        if self._tokens < self._cost:
+            return False
+        self._tokens -= self._cost
+        return True
+
+
+@dataclass(slots=True)
+class Accepted:
+    """A verdict, with what came of it."""
+
+    verdict: Verdict
+    state: OwnerState | None = None
+    before: OwnerState | None = None
+    proof: Proof | None = None
+
+
+@dataclass(slots=True)
+class Acceptor:
+    """Judge records against a ledger, and commit those that pass.
+
+    Attributes:
+        domain: what signatures must be for.
+        ledger: what is known; changed here.
+        clock: advanced past the stamps of committed records.
+        own: this peer's public key.
+        allowed: the owners of a closed topic; None: anybody.
+        is_signed: verifies a header; a simulation shares one cache among its peers.
+        counts: how often each verdict was given.
+        proofs: evidence, by owner, the first of each.
+    """
+
+    domain: Domain
+    ledger: Ledger
+    clock: HybridClock
+    own: bytes
+    allowed: Collection[bytes] | None = None
+    is_signed: Callable[[Header], bool] | None = None
+    counts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
+    proofs: dict[bytes, Proof] = field(default_factory=dict)
+    _buckets: dict[bytes, Bucket] = field(default_factory=dict)
+    _strangers: Bucket | None = None
+    _pending: dict[bytes, Header] = field(default_factory=dict)
+
+    def consider(self, record: Record, now: int, *, limited: bool = True) -> Accepted:
+        """Judge a record, and commit it if it passes.
+
+        Args:
+            record: decoded.
+            now: us, monotonic.
+            limited: whether the owner's rate counts; not so for what was asked for.
+        """
+        accepted = self._judge(record, now, limited)
+        self.counts[accepted.verdict] += 1
+        return accepted
+
+    def _judge(self, record: Record, now: int, limited: bool) -> Accepted:
+        header = record.header
+        owner = header.owner
+        if self.allowed is not None and owner not in self.allowed:
+            return Accepted(Verdict.NOT_ALLOWED)
+        known = self.ledger.order_of(owner)
+        state = self.ledger.states.get(owner)
+        if known is not None and header.order <= known:
+            if header.order < known:
+                return Accepted(Verdict.OLDER)
+            if state is None or header.root == state.header.root:
+                return Accepted(Verdict.DUPLICATE)
+        if limited and not self._in_time(owner, known is None, now):
+            return Accepted(Verdict.TOO_FAST)
+        if not self._verified(header):
+            return Accepted(Verdict.BAD_SIGNATURE)
+        if owner == self.own:
+            return Accepted(Verdict.OWN)
+        if state is not None and header.order == state.order:
+            return self._equivocation(state, record)
+        new = merge(state, record)
+        if new is None:
+            self._remember(header)
+            return Accepted(Verdict.GAP)
+        self._commit(new)
+        return Accepted(Verdict.COMMITTED, new, state)
+
+    def _equivocation(self, state: OwnerState, record: Record) -> Accepted:
+        """Keep the evidence, and the larger root, so that all peers come to the same state."""
+        proof = Proof.of(state.header, record.header)
+        assert proof is not None
+        self.proofs.setdefault(state.owner, proof)
+        new = None
+        if record.header.root > state.header.root:
+            new = merge(None if record.full else state, record)
+            if new is not None:
+                self._commit(new)
+        return Accepted(Verdict.EQUIVOCATION, new, state, proof)
+
+    def _commit(self, state: OwnerState) -> None:
+        self.ledger.commit(state)
+        self._pending.pop(state.owner, None)
+        self.clock.observe(state.header.hlc)
+
+    def _in_time(self, owner: bytes, stranger: bool, now: int) -> bool:
+        if stranger:  # whose keys cost nothing: all of them share one bucket
+            if self._strangers is None:
+                self._strangers = Bucket(STRANGERS_RATE, STRANGERS_BURST, now)
+            return self._strangers.take(now)
+        bucket = self._buckets.get(owner)
+        if bucket is None:
+            bucket = self._buckets[owner] = Bucket(RATE, BURST, now)
+        return bucket.take(now)
+
+    def _verified(self, header: Header) -> bool:
+        if self._pending.get(header.owner) == header:
+            return True
+        return self.is_signed(header) if self.is_signed is not None else header.is_signed(self.domain)
+
+    def _remember(self, header: Header) -> None:
+        """Keep a verified header whose body is missing: the body may come from anybody then."""
+        self._pending[header.owner] = header
+        if len(self._pending) > MAX_PENDING:
+            del self._pending[next(iter(self._pending))]
+
+    def forget(self, owner: bytes) -> None:
+        """Drop what is kept about an owner beside its state."""
+        self._buckets.pop(owner, None)
+        self._pending.pop(owner, None)

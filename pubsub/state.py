@@ -1,0 +1,159 @@
+"""What is known of one owner: its machines' clocks, and how a record changes them.
+
+States are immutable, so that the replicas of many peers in one process share them. A merge is the element-wise maximum
+of absolute ticks, and is kept only if the result has the root that the owner signed: idempotent, commutative and safe
+under loss, duplication and reordering; nobody but the owner can add, hide or mix anything.
+
+    machine digest  blake2b-128 of: index, description digest, schema hash, ticks without trailing zeros
+    root            blake2b-128 of the machine digests, by index
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from pubsub.record import HASH_BYTES, MAX_MACHINES, Description, Header, Part, Record
+from pubsub.wire import varint, varints
+
+
+@dataclass(frozen=True, slots=True)
+class MachineState:
+    """One machine as its owner published it. ``ticks`` is the vector by state, without trailing zeros."""
+
+    index: int
+    description: Description
+    schema: bytes
+    ticks: tuple[int, ...]
+    digest: bytes
+
+    @classmethod
+    def build(cls, index: int, description: Description, schema: bytes, ticks: tuple[int, ...]) -> MachineState:
+        """Return a machine with its digest; `ticks` may have trailing zeros."""
+        end = len(ticks)
+        while end and ticks[end - 1] == 0:
+            end -= 1
+        ticks = ticks[:end]
+        packed = b"".join((varint(index), description.digest(), schema, varints(ticks)))
+        return cls(index, description, schema, ticks, blake2b(packed, digest_size=HASH_BYTES).digest())
+
+    def merged(self, part: Part) -> MachineState:
+        """Return this machine after a part; itself if that says nothing new."""
+        ticks = list(self.ticks)
+        for state, tick in part.ticks:
+            if state >= len(ticks):
+                ticks += [0] * (state + 1 - len(ticks))
+            if tick > ticks[state]:
+                ticks[state] = tick
+        description = part.description or self.description
+        schema = part.schema or self.schema
+        new = tuple(ticks)
+        if new == self.ticks and description == self.description and schema == self.schema:
+            return self
+        return MachineState.build(self.index, description, schema, new)
+
+    def part(self, *, since: tuple[int, ...] = (), base: int = 0, whole: bool = True) -> Part:
+        """Return what somebody needs who has the ticks `since`: all of it, or (not `whole`) only ticks."""
+        known = len(since)
+        ticks = tuple((i, t) for i, t in enumerate(self.ticks) if t > (since[i] if i < known else 0))
+        if not whole:
+            return Part(self.index, ticks, base)
+        return Part(self.index, ticks, base, self.description, self.schema)
+
+
+class OwnerState(Mapping[int, MachineState]):
+    """All machines of an owner at one (epoch, version): a frozen mapping from index to `MachineState`.
+
+    ``header`` is the signed header that covers exactly this.
+    """
+
+    __slots__ = ("_machines", "header")
+
+    def __init__(self, header: Header, machines: Mapping[int, MachineState]) -> None:
+        self.header = header
+        self._machines = machines
+
+    @property
+    def owner(self) -> bytes:
+        """The owner's public key."""
+        return self.header.owner
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """(epoch, version)."""
+        return self.header.epoch, self.header.version
+
+    def record(self, *, full: bool = True, since: OwnerState | None = None) -> Record:
+        """Return a record that brings somebody here: from anywhere, or from the state `since` of the same epoch."""
+        if full or since is None or since.header.epoch != self.header.epoch:
+            return Record(self.header, tuple(m.part() for m in self.values()), full=True)
+        return Record(self.header, tuple(self._changes(since)), full=False)
+
+    def _changes(self, since: OwnerState) -> Iterator[Part]:
+        base = since.header.version
+        for index in sorted({*self._machines, *since._machines}):
+            now, then = self._machines.get(index), since._machines.get(index)
+            if now is None:
+                yield Part(index, gone=True)
+            elif then is None:
+                yield now.part(base=base)
+            elif now is not then and now != then:
+                same = (now.description, now.schema) == (then.description, then.schema)
+                yield now.part(since=then.ticks, base=base, whole=not same)
+
+    def __getitem__(self, index: int) -> MachineState:
+        return self._machines[index]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._machines)
+
+    def __len__(self) -> int:
+        return len(self._machines)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, OwnerState):
+            return self.header == other.header and dict(self) == dict(other)
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.header.owner, self.order, self.header.root))
+
+    def __repr__(self) -> str:
+        return f"<OwnerState {self.owner[:4].hex()} {self.header.epoch}.{self.header.version}: {len(self)} machines>"
+
+
+def root_of(machines: Iterable[MachineState]) -> bytes:
+    """Return the root over machines, which come by index."""
+    return blake2b(b"".join([m.digest for m in machines]), digest_size=HASH_BYTES).digest()
+
+
+def merge(old: OwnerState | None, record: Record) -> OwnerState | None:
+    """Return the state after a record; None if something is missing in between: the result has not the signed root.
+
+    The header's signature is not looked at here. A delta of another epoch than `old` counts as one from nowhere.
+    """
+    header = record.header
+    same_epoch = old is not None and old.header.epoch == header.epoch
+    machines: dict[int, MachineState] = {}
+    known: Mapping[int, MachineState] = old if old is not None and same_epoch else {}
+    if not record.full:
+        machines.update(known)
+    for part in record.parts:
+        if part.gone:
+            machines.pop(part.index, None)
+            continue
+        before = known.get(part.index)
+        if before is not None:
+            machines[part.index] = before.merged(part)
+        elif part.description is not None and part.schema is not None:
+            empty = MachineState.build(part.index, part.description, part.schema, ())
+            machines[part.index] = empty.merged(part)
+        else:
+            return None  # a machine that was never introduced
+    if len(machines) > MAX_MACHINES:
+        return None
+    ordered = {index: machines[index] for index in sorted(machines)}
+    if root_of(ordered.values()) != header.root:
+        return None
+    return OwnerState(header, ordered)
