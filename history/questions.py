@@ -416,8 +416,9 @@ class Questions:
     def position(self, since: When) -> int:
         """Return an id behind which every record after `since` lies."""
         at = self._at(since)
-        first = [row.id for m in self._store.machines() if (row := self._store.oldest(m.id, at)) is not None]
-        return min(first) - 1 if first else self._store.last_id()
+        ids = [self._store.last_id() + 1]  # asked for first: what is committed from now on lies behind it
+        ids += [row.id for m in self._store.machines() if (row := self._store.oldest(m.id, at)) is not None]
+        return min(ids) - 1
 
 
 def _reached(epoch: int, time_sum: int) -> Callable[[Row], bool]:
