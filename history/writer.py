@@ -189,7 +189,7 @@ class Writer:
         self._on_commit()
 
     def _run_jobs(self) -> None:
-        while self._jobs:
+        for _ in range(len(self._jobs)):  # those that come in meanwhile are for after the next batch
             job, future = self._jobs.popleft()
             if not future.set_running_or_notify_cancel():
                 continue
