@@ -201,7 +201,7 @@ def list_machines(ctx: click.Context, as_json: bool) -> None:
 @_json
 @click.pass_context
 def show(ctx: click.Context, machine: str | None, at: str | None, as_json: bool) -> None:
-    """Show a machine, or without a name the whole network, as of a moment."""
+    """Show a machine as of a moment, or without a name all of them."""
     with _opened(ctx) as asked:
         if machine is not None:
             moments = [asked.questions.as_of(machine, at)]
@@ -438,9 +438,11 @@ def _reach(asked: _Asked, question: dict[str, Any]) -> tuple[int, int]:
     """Return the window of an export in ns, for its progress."""
     names = question["machines"]
     one = names[0] if names is not None and len(names) == 1 else None
-    first = min((m.horizon for m in asked.questions.machines()), default=asked.now)
-    low = first if question["t1"] is None else asked.questions.moment(question["t1"], one)
-    high = asked.questions.moment(question["t2"], one)
+    known = asked.questions.machines()
+    first = min((m.horizon for m in known), default=asked.now)
+    last = max((m.last_at for m in known), default=asked.now)
+    low = first if question["t1"] is None else max(first, asked.questions.moment(question["t1"], one))
+    high = min(last, asked.questions.moment(question["t2"], one))
     return (high, low) if question["newest_first"] else (low, high)
 
 

@@ -241,7 +241,8 @@ def _pyarrow() -> Any:
 def watched(records: Iterable[Record], low: int, high: int) -> Iterator[Iterable[Record]]:
     """Yield the same records, with a progress bar on stderr while they are taken; on no terminal, without one.
 
-    They come by time, so the time of the last one tells how far it is from `low` to `high` (ns).
+    They come by time, so the time of the last one tells how far it is from `low` to `high` (ns; the greater one first,
+    if the newest come first).
     """
     from rich.console import Console
 
@@ -258,12 +259,12 @@ def watched(records: Iterable[Record], low: int, high: int) -> Iterator[Iterable
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=max(high - low, 1), count=0)
+        task = progress.add_task("", total=max(abs(high - low), 1), count=0)
 
         def told() -> Iterator[Record]:
             for count, record in enumerate(records, 1):
                 yield record
                 if count % 1000 == 0:
-                    progress.update(task, completed=record.at - low, count=count)
+                    progress.update(task, completed=abs(record.at - low), count=count)
 
         yield told()
