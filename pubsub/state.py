@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
+from zlib import crc32
 
 from pubsub.record import HASH_BYTES, MAX_MACHINES, Description, Header, Part, Record
 from pubsub.wire import varint, varints
@@ -68,11 +70,15 @@ class OwnerState(Mapping[int, MachineState]):
     ``header`` is the signed header that covers exactly this.
     """
 
-    __slots__ = ("_machines", "header")
+    __slots__ = ("_machines", "header", "mark", "parcels")
 
     def __init__(self, header: Header, machines: Mapping[int, MachineState]) -> None:
         self.header = header
         self._machines = machines
+        self.mark = crc32(header.root + header.owner + b"%d.%d" % header.order)
+        """32 bits for fingerprints of many states together."""
+        self.parcels: dict[tuple[int, int] | None, Any] = {}
+        """The records that lead here, by the order of the state they lead from: what links have made so far."""
 
     @property
     def owner(self) -> bytes:

@@ -1,0 +1,393 @@
+"""The core: one peer's whole protocol, sans-IO. Inputs come with the time, outputs are told to the caller.
+
+So far: links (P2) and repair (P3). The core owns the ledger of all owners' states, the publisher of this peer's own
+machines, and a `Link` for each connection; see `pubsub.boundary` for what it is called with and what it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from machine import Reader, Tracer, Transition
+from pubsub.accept import SECOND, Acceptor, Verdict
+from pubsub.boundary import DIAL, LINK, NOTIFY, SEND, SYNC, WAKE, Host, Message, Output
+from pubsub.hlc import HybridClock
+from pubsub.identity import Domain, Identity, short_of
+from pubsub.ledger import Ledger
+from pubsub.link import NEVER, Link
+from pubsub.messages import Entries, Exchange, Frame, Parcel, Summary
+from pubsub.publisher import Exposure, Publisher
+from pubsub.record import Header
+from pubsub.repair import Buckets, Repair
+from pubsub.state import OwnerState
+
+P = TypeVar("P", bound=Hashable)
+EPOCH = "epoch"  # key of the disk
+MAX_DIAL_KNOWN = 8  # one repair in so many is with a known peer that is not connected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """What can be tuned, and which planes are on. Times in us.
+
+    Attributes:
+        tau: the shortest time between two flushes of a link, and of this peer's own news. 100 ms up to 300 peers,
+            250 ms above.
+        links, repair: planes P2 and P3.
+    """
+
+    tau: int = SECOND // 10
+    links: bool = True
+    repair: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """An event: this peer has accepted a new state of an owner. ``before``: the one it had."""
+
+    state: OwnerState
+    before: OwnerState | None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """An event: this peer has published a new state of its own."""
+
+    state: OwnerState
+
+
+@dataclass(slots=True)
+class CoreCounts:
+    """What the core has refused or had to ask for. The acceptor, links and repair have counts of their own."""
+
+    gaps: int = 0
+    wants_served: int = 0
+    wants_unknown: int = 0
+    misplaced: int = 0
+    """Messages of a kind that does not belong where it came from."""
+    restarts: int = 0
+    """Epochs that were begun because somebody published under this key."""
+    unknown_sessions: int = 0
+
+
+class Core(Generic[P]):
+    """One peer.
+
+    Args:
+        host: randomness, wall clock and disk.
+        identity: who this peer is.
+        domain: the topic.
+        parameters: see there.
+        allowed: the owners of a closed topic; None: anybody.
+        is_signed: verifies headers; a simulation shares one cache among its peers.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        identity: Identity,
+        domain: Domain,
+        *,
+        parameters: Parameters | None = None,
+        allowed: Collection[bytes] | None = None,
+        is_signed: Callable[[Header], bool] | None = None,
+    ) -> None:
+        self.host = host
+        self.identity = identity
+        self.parameters = parameters or Parameters()
+        self.clock = HybridClock(host.wall)
+        self.ledger = Ledger()
+        self.buckets = Buckets()
+        self.acceptor = Acceptor(domain, self.ledger, self.clock, identity.owner, allowed, is_signed)
+        self.publisher = Publisher(identity, domain, self.clock, 0)
+        self.links: dict[P, Link] = {}
+        self.repair = Repair(self.ledger, self.buckets, host.random, _whole)
+        self.counts = CoreCounts()
+        self._dialed: dict[P, bool] = {}
+        self._known_peers: dict[P, None] = {}
+        self._streams: dict[P, int] = {}
+        self._own_due = NEVER
+        self._last_flush = -NEVER
+        self._wake = NEVER
+        self._watchers: dict[int, _Watcher] = {}
+
+    # -- inputs
+
+    def start(self, now: int) -> list[Output[P]]:
+        """Begin a new life, in an epoch above all earlier ones."""
+        stored = self.host.disk.read(EPOCH)
+        epoch = max(int.from_bytes(stored, "big") + 1 if stored else 1, self.host.wall() // 1000)
+        self._save_epoch(epoch)
+        self.publisher.epoch = epoch
+        out: list[Output[P]] = []
+        if self.parameters.repair:
+            self.repair.schedule(now, fast=True)
+        self._publish(now, out)
+        return self._finish(now, out)
+
+    def link_up(self, now: int, peer: P, dialed_by_us: bool) -> list[Output[P]]:
+        """Begin to talk to a neighbour; who dialled also begins a repair session, so that both know the same."""
+        out: list[Output[P]] = []
+        self.links[peer] = Link(self.parameters.tau, now)
+        self._dialed[peer] = dialed_by_us
+        self._known_peers[peer] = None
+        self._streams[peer] = -1 if dialed_by_us else 0
+        if self.parameters.repair and dialed_by_us:
+            self._begin_session(peer, now, out)
+        return self._finish(now, out)
+
+    def link_down(self, now: int, peer: P) -> list[Output[P]]:
+        """Forget a neighbour, and the sessions with it."""
+        self.links.pop(peer, None)
+        for key in [key for key in self.repair.sessions if key[0] == peer]:
+            del self.repair.sessions[key]
+            self.repair.counts.broken += 1
+        return self._finish(now, [])
+
+    def receive(self, now: int, peer: P, channel: int, stream: int, message: Message) -> list[Output[P]]:
+        """Take a message of a neighbour."""
+        out: list[Output[P]] = []
+        link = self.links.get(peer)
+        if link is None:
+            self.counts.misplaced += 1
+        elif channel == LINK and isinstance(message, Frame):
+            self._take_frame(peer, link, message, now, out)
+        elif channel == SYNC and isinstance(message, Summary | Entries | Exchange):
+            self._take_session(peer, stream, message, now, out)
+        else:
+            self.counts.misplaced += 1
+        return self._finish(now, out)
+
+    def topic(self, now: int, peer: P, message: Message) -> list[Output[P]]:
+        """Take a message of the topic: none are expected, the eager plane is not built yet."""
+        self.counts.misplaced += 1
+        return []
+
+    def timer(self, now: int) -> list[Output[P]]:
+        """Do what is due."""
+        self._wake = NEVER
+        out: list[Output[P]] = []
+        if self._own_due <= now:
+            self._publish(now, out)
+        for peer, link in self.links.items():
+            if link.due <= now:
+                self._flush_link(peer, link, now, out)
+        if self.parameters.repair and self.repair.due <= now:
+            self._repair(now, out)
+        return self._finish(now, out)
+
+    # -- this peer's own machines
+
+    def expose(self, now: int, machine: Reader) -> list[Output[P]]:
+        """Publish a machine, and all its changes, from now on.
+
+        Raises:
+            ExposeError: it cannot be published. Nothing has changed.
+        """
+        exposure = self.publisher.expose(machine)
+        watcher = self._watchers[exposure.index] = _Watcher(self.publisher, exposure)
+        machine.add_tracer(watcher)
+        return self.changed(now)
+
+    def unexpose(self, now: int, machine: Reader) -> list[Output[P]]:
+        """Take a machine back."""
+        exposure = next((e for e in self.publisher.exposures if e.reader is machine), None)
+        self.publisher.unexpose(machine)
+        assert exposure is not None
+        machine.remove_tracer(self._watchers.pop(exposure.index))
+        return self.changed(now)
+
+    def changed(self, now: int) -> list[Output[P]]:
+        """Look after this peer's own machines: to be called after any of them may have changed.
+
+        An idle peer publishes at once, a busy one not before tau is over, and then all that came together.
+        """
+        out: list[Output[P]] = []
+        if self.publisher.has_news and self._own_due == NEVER:
+            ready = self._last_flush + self.parameters.tau
+            if ready <= now:
+                self._publish(now, out)
+            else:
+                self._own_due = ready
+        return self._finish(now, out)
+
+    def _publish(self, now: int, out: list[Output[P]]) -> None:
+        self._own_due = NEVER
+        before = self.publisher.state
+        if not self.publisher.has_news or self.publisher.flush() is None:
+            return
+        self._last_flush = now
+        state = self.publisher.state
+        assert state is not None
+        self.ledger.commit(state)
+        self.buckets.put(before if before is not None else self.buckets.find(short_of(state.owner)), state)
+        out.append((NOTIFY, Published(state)))
+        self._spread(state, before, None, now)
+
+    def _save_epoch(self, epoch: int) -> None:
+        self.host.disk.write(EPOCH, epoch.to_bytes(8, "big"))
+        self.host.disk.sync()
+
+    # -- records
+
+    def _consider(self, parcel: Parcel, peer: P, now: int, out: list[Output[P]], *, limited: bool) -> Verdict:
+        """Judge a record that a neighbour sent, and pass on what is new."""
+        accepted = self.acceptor.consider(parcel.record, now, limited=limited)
+        verdict, state = accepted.verdict, accepted.state
+        if state is not None:
+            self.buckets.put(accepted.before, state)
+            out.append((NOTIFY, Committed(state, accepted.before)))
+            self._spread(state, accepted.before, peer, now)
+        if verdict is Verdict.GAP:
+            self.counts.gaps += 1
+            self.links[peer].want(short_of(parcel.record.header.owner), now)
+        elif verdict is Verdict.OWN:
+            self._outlive(parcel.record.header, now, out)
+        return verdict
+
+    def _outlive(self, header: Header, now: int, out: list[Output[P]]) -> None:
+        """Somebody has newer records of this very peer, from a life that the disk forgot: begin an epoch above them."""
+        if header.epoch < self.publisher.epoch:
+            return
+        self.counts.restarts += 1
+        self.publisher.restart(header.epoch + 1)
+        self._save_epoch(self.publisher.epoch)
+        self._publish(now, out)
+
+    def _spread(self, state: OwnerState, before: OwnerState | None, source: P | None, now: int) -> None:
+        if not self.parameters.links:
+            return
+        for peer, link in self.links.items():
+            if peer != source:
+                link.mark(state.owner, before, now)
+
+    # -- links
+
+    def _take_frame(self, peer: P, link: Link, frame: Frame, now: int, out: list[Output[P]]) -> None:
+        link.take(frame, now)
+        for parcel in frame.parcels:
+            self._consider(parcel, peer, now, out, limited=not parcel.record.full)
+            owner = parcel.record.header.owner
+            state = self.ledger.states.get(owner)
+            if owner in link.dirty and state is not None and state.order <= parcel.record.header.order:
+                del link.dirty[owner]  # it has what we would have told it
+        for short in frame.wants:
+            state = self.buckets.find(short)
+            if state is None:
+                self.counts.wants_unknown += 1
+            else:
+                self.counts.wants_served += 1
+                link.mark(state.owner, None, now)
+
+    def _flush_link(self, peer: P, link: Link, now: int, out: list[Output[P]]) -> None:
+        frame = link.flush(now, self._delta)
+        if frame is not None:
+            out.append((SEND, peer, LINK, 0, frame))
+
+    def _delta(self, owner: bytes, before: OwnerState | None) -> Parcel | None:
+        state = self.ledger.states.get(owner)
+        if state is None or state is before:
+            return None
+        return _parcel(state, before)
+
+    # -- repair
+
+    def _repair(self, now: int, out: list[Output[P]]) -> None:
+        for peer, _ in self.repair.overdue(now):
+            assert peer is not None
+        self.repair.schedule(now)
+        rng = self.host.random
+        strangers = [p for p in self._known_peers if p not in self.links]
+        if strangers and rng.randrange(MAX_DIAL_KNOWN) == 0:
+            out.append((DIAL, rng.choice(strangers)))  # the session begins when the link is up
+            return
+        mine = sum(s.mine for s in self.repair.sessions.values())
+        if self.links and mine < 2:
+            self._begin_session(rng.choice(list(self.links)), now, out)
+
+    def _begin_session(self, peer: P, now: int, out: list[Output[P]]) -> None:
+        self._streams[peer] += 2
+        stream = self._streams[peer]
+        out.append((SEND, peer, SYNC, stream, self.repair.begin(peer, stream, now)))
+
+    def _take_session(
+        self, peer: P, stream: int, message: Summary | Entries | Exchange, now: int, out: list[Output[P]]
+    ) -> None:
+        repair = self.repair
+        if isinstance(message, Summary):
+            entries = repair.answer(peer, stream, message, now)
+            if entries is not None:
+                out.append((SEND, peer, SYNC, stream, entries))
+                if not entries.entries:
+                    del repair.sessions[peer, stream]
+            return
+        session = repair.sessions.get((peer, stream))
+        if session is None or (isinstance(message, Entries) and not session.mine):
+            self.counts.unknown_sessions += 1
+            return
+        if isinstance(message, Entries):
+            pages = repair.compare(message) if message.entries else []
+            asked = any(page.wants for page in pages)
+            for page in pages:
+                out.append((SEND, peer, SYNC, stream, page))
+                repair.counts.pushed += len(page.parcels)
+            if not asked:
+                self._end_session(peer, stream, now)
+            return
+        for parcel in message.parcels:
+            verdict = self._consider(parcel, peer, now, out, limited=False)
+            session.moved += verdict is Verdict.COMMITTED
+            repair.counts.moved += verdict is Verdict.COMMITTED
+        if message.wants:
+            for page in repair.serve(message.wants):
+                out.append((SEND, peer, SYNC, stream, page))
+                repair.counts.pushed += len(page.parcels)
+        if message.last:
+            self._end_session(peer, stream, now)
+
+    def _end_session(self, peer: P, stream: int, now: int) -> None:
+        session = self.repair.sessions.pop((peer, stream))
+        self.repair.counts.finished += 1
+        if self.repair.is_large(session.moved):
+            self.repair.schedule(now, fast=True)
+
+    # -- time
+
+    def _finish(self, now: int, out: list[Output[P]]) -> list[Output[P]]:
+        """Ask to be woken for what is due next."""
+        due = min([link.due for link in self.links.values()], default=NEVER)
+        due = min(due, self._own_due, self.repair.due if self.parameters.repair else NEVER)
+        if due < self._wake:
+            self._wake = due
+            out.append((WAKE, max(due, now)))
+        return out
+
+
+@dataclass(slots=True)
+class _Watcher(Tracer):
+    """Tells the publisher which machine has changed."""
+
+    publisher: Publisher
+    exposure: Exposure
+    id: str = field(default="pubsub")
+
+    def transition_end(self, transition: Transition) -> None:
+        """Note a change of the clock."""
+        if transition.ticks_before != transition.ticks_after:
+            self.publisher.changed(self.exposure)
+
+
+def _parcel(state: OwnerState, before: OwnerState | None) -> Parcel:
+    """Return the delta between two states as a parcel; made once for all links and, in a simulation, all peers."""
+    known = state.parcels
+    key = before.order if before is not None and before.header.epoch == state.header.epoch else None
+    parcel: Parcel | None = known.get(key)
+    if parcel is None:
+        parcel = known[key] = Parcel.of(state.record(full=key is None, since=before))
+    return parcel
+
+
+def _whole(state: OwnerState) -> Parcel:
+    return _parcel(state, None)

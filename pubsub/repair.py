@@ -1,0 +1,223 @@
+"""P3, repair: find what is missing by fingerprints of buckets, and exchange it. This alone makes all peers agree.
+
+    A  summary: a fingerprint of each bucket of owners                       → B
+    B  entries: what it knows of the owners in the buckets that differ       → A
+    A  exchange: records that B lacks, and which owners A lacks              → B
+    B  exchange: these                                                       → A
+
+An owner lies in the bucket that its short form says. A bucket's fingerprint is the XOR of marks of what is known of its
+owners, kept up to date with one operation a record. Pages are bounded; a session that breaks is simply tried again.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from pubsub.identity import short_of
+from pubsub.ledger import Ledger
+from pubsub.messages import Entries, Entry, Exchange, Parcel, Summary, pages
+from pubsub.state import OwnerState
+
+SECOND = 1_000_000
+PERIOD = 10 * SECOND
+FAST = SECOND // 2  # the period after a session that moved a lot
+SPREAD = 0.25
+MAX_SESSIONS = 4
+FULL_EVERY = 16  # sessions; fingerprints collide once in 2**32, and this finds what they hide
+FULL_BUCKETS = 4
+MIN_BUCKETS, MAX_BUCKETS = 16, 4096
+TIMEOUT = 10 * SECOND
+
+
+class Buckets:
+    """The fingerprints of a ledger. The number of buckets is a power of two, and follows the number of owners."""
+
+    __slots__ = ("_shorts", "fingerprints", "members")
+
+    def __init__(self) -> None:
+        self.fingerprints: list[int] = [0] * MIN_BUCKETS
+        self.members: list[dict[bytes, OwnerState]] = [{} for _ in range(MIN_BUCKETS)]
+        self._shorts: dict[bytes, bytes] = {}  # owner -> short form
+
+    def __len__(self) -> int:
+        return len(self.fingerprints)
+
+    def put(self, before: OwnerState | None, state: OwnerState) -> None:
+        """Note a state in place of the one before."""
+        short = self._shorts.get(state.owner)
+        if short is None:
+            short = self._shorts[state.owner] = short_of(state.owner)
+            if len(self._shorts) > 8 * len(self) ** 2 // 26 and len(self) < MAX_BUCKETS:  # B < 1.8 sqrt(N)
+                self._grow()
+        at = _bucket(short, len(self))
+        self.members[at][short] = state
+        self.fingerprints[at] ^= state.mark ^ (before.mark if before is not None else 0)
+
+    def drop(self, state: OwnerState) -> None:
+        """Take an owner out."""
+        short = self._shorts.pop(state.owner)
+        at = _bucket(short, len(self))
+        del self.members[at][short]
+        self.fingerprints[at] ^= state.mark
+
+    def find(self, short: bytes) -> OwnerState | None:
+        """Return the state of an owner by its short form."""
+        return self.members[_bucket(short, len(self))].get(short)
+
+    def folded(self, count: int) -> tuple[int, ...]:
+        """Return the fingerprints as another peer with `count` buckets would compute them."""
+        if count == len(self):
+            return tuple(self.fingerprints)
+        out = [0] * count
+        if count < len(self):
+            for at, value in enumerate(self.fingerprints):
+                out[at % count] ^= value
+            return tuple(out)
+        for member in self.members:
+            for short, state in member.items():
+                out[_bucket(short, count)] ^= state.mark
+        return tuple(out)
+
+    def entries(self, at: int, count: int) -> tuple[Entry, ...]:
+        """Return what is known of the owners in bucket `at` of `count`, by short form."""
+        found = []
+        for member in self._overlapping(at, count):
+            for short, state in member.items():
+                if _bucket(short, count) == at:
+                    header = state.header
+                    found.append((short, header.epoch, header.version, header.root[0]))
+        return tuple(sorted(found))
+
+    def _overlapping(self, at: int, count: int) -> Iterator[dict[bytes, OwnerState]]:
+        if count >= len(self):
+            yield self.members[at % len(self)]
+        else:
+            yield from self.members[at::count]
+
+    def _grow(self) -> None:
+        everybody = [(s, state) for member in self.members for s, state in member.items()]
+        count = 2 * len(self)
+        self.fingerprints = [0] * count
+        self.members = [{} for _ in range(count)]
+        for short, state in everybody:
+            at = _bucket(short, count)
+            self.members[at][short] = state
+            self.fingerprints[at] ^= state.mark
+
+
+def _bucket(short: bytes, count: int) -> int:
+    return (short[0] | short[1] << 8) & count - 1
+
+
+@dataclass(slots=True)
+class RepairCounts:
+    """What repair has done. ``moved``: records that a session committed here."""
+
+    started: int = 0
+    answered: int = 0
+    finished: int = 0
+    broken: int = 0
+    refused: int = 0
+    moved: int = 0
+    pushed: int = 0
+
+
+@dataclass(slots=True)
+class Session:
+    """One session in progress, on either side."""
+
+    since: int
+    mine: bool
+    moved: int = 0
+
+
+@dataclass(slots=True)
+class Repair:
+    """The rhythm and the sessions of one peer.
+
+    Args:
+        ledger: what is known.
+        buckets: its fingerprints, kept by the core.
+        rng: chooses when and with whom.
+        parcel_of: makes the parcel of a whole state.
+    """
+
+    ledger: Ledger
+    buckets: Buckets
+    rng: random.Random
+    parcel_of: Callable[[OwnerState], Parcel]
+    period: int = PERIOD
+    due: int = 0
+    counts: RepairCounts = field(default_factory=RepairCounts)
+    sessions: dict[tuple[object, int], Session] = field(default_factory=dict)
+
+    def schedule(self, now: int, *, fast: bool = False) -> None:
+        """Choose the time of the next session: soon after one that moved a lot, else later and later."""
+        self.period = FAST if fast else min(PERIOD, 2 * self.period)
+        self.due = now + round(self.period * (1 + SPREAD * (2 * self.rng.random() - 1)))
+
+    def begin(self, peer: object, stream: int, now: int) -> Summary:
+        """Open a session, and return its first message."""
+        self.sessions[peer, stream] = Session(now, mine=True)
+        self.counts.started += 1
+        full: tuple[int, ...] = ()
+        if self.counts.started % FULL_EVERY == 0:
+            full = tuple(sorted(self.rng.sample(range(len(self.buckets)), FULL_BUCKETS)))
+        return Summary(tuple(self.buckets.fingerprints), full)
+
+    def answer(self, peer: object, stream: int, summary: Summary, now: int) -> Entries | None:
+        """Take the first message of the other side, and return the entries of what differs; None: refused."""
+        count = len(summary.fingerprints)
+        valid = count.bit_count() == 1 and MIN_BUCKETS <= count <= MAX_BUCKETS
+        theirs = sum(not s.mine for s in self.sessions.values())
+        if not valid or theirs >= MAX_SESSIONS or any(not 0 <= at < count for at in summary.full):
+            self.counts.refused += 1
+            return None
+        self.counts.answered += 1
+        self.sessions[peer, stream] = Session(now, mine=False)
+        ours = self.buckets.folded(count)
+        differ = [at for at in range(count) if ours[at] != summary.fingerprints[at] or at in summary.full]
+        return Entries(count, tuple((at, self.buckets.entries(at, count)) for at in differ))
+
+    def compare(self, entries: Entries) -> list[Exchange]:
+        """Take the entries of the other side, and return what it lacks, in pages, and what this side lacks."""
+        count = entries.buckets
+        push: list[Parcel] = []
+        wants: list[bytes] = []
+        for at, theirs in entries.entries:
+            known = {short: (epoch, version, root) for short, epoch, version, root in theirs}
+            for short, *mine in self.buckets.entries(at, count):
+                other = known.pop(short, None)
+                if other is None or tuple(mine) > other:
+                    state = self.buckets.find(short)
+                    assert state is not None
+                    push.append(self.parcel_of(state))
+                elif other > tuple(mine):
+                    wants.append(short)
+            wants += known
+        return _exchanges(push, wants)
+
+    def serve(self, wants: tuple[bytes, ...]) -> list[Exchange]:
+        """Return the whole states of owners that the other side lacks, in pages."""
+        states = [state for short in wants if (state := self.buckets.find(short)) is not None]
+        return _exchanges([self.parcel_of(state) for state in states], [])
+
+    def is_large(self, moved: int) -> bool:
+        """Tell whether a session moved so much that there is likely more to be found."""
+        return moved > max(8, len(self.ledger.states) // 50)
+
+    def overdue(self, now: int) -> list[tuple[object, int]]:
+        """Drop the sessions that have taken too long; return them."""
+        late = [key for key, session in self.sessions.items() if now - session.since > TIMEOUT]
+        for key in late:
+            del self.sessions[key]
+            self.counts.broken += 1
+        return late
+
+
+def _exchanges(push: list[Parcel], wants: list[bytes]) -> list[Exchange]:
+    parts = pages(push) or [()]
+    last = len(parts) - 1
+    return [Exchange(part, tuple(wants) if at == 0 else (), at == last) for at, part in enumerate(parts)]
