@@ -21,6 +21,7 @@ SIGNATURE_BYTES = 64
 SHORT_BYTES = 8
 MAC_BYTES = 16
 SEED_BYTES = 32
+MAX_TOPIC_KEY = 64  # bytes: what blake2b takes
 
 
 def short_of(owner: bytes) -> bytes:
@@ -58,6 +59,8 @@ class Identity:
 
 def verify(owner: bytes, message: bytes, signature: bytes) -> bool:
     """Tell whether a signature of a message is the owner's."""
+    if len(signature) != SIGNATURE_BYTES:  # libsodium would take the rest from the message
+        return False
     try:
         bindings.crypto_sign_open(signature + message, owner)
     except (CryptoError, ValueError, TypeError):
@@ -75,9 +78,22 @@ class Domain:
     topic: str
     key: bytes = b""
 
+    def __post_init__(self) -> None:
+        """Refuse what could not be signed for, or would be cut.
+
+        Raises:
+            IdentityError: a topic that is no UTF-8, or a key that is too long.
+        """
+        if len(self.key) > MAX_TOPIC_KEY:
+            raise IdentityError(f"a topic's key has at most {MAX_TOPIC_KEY} bytes, this one has {len(self.key)}")
+        try:
+            self.topic.encode()
+        except UnicodeEncodeError:
+            raise IdentityError(f"the topic {self.topic[:40]!r} is no UTF-8") from None
+
     def bind(self, message: bytes) -> bytes:
         """Return the bytes to be signed for a message; with a shared key, a keyed blake2b-128 is part of them."""
         bound = text(APPLICATION) + text(self.topic) + message
         if self.key:
-            bound += blake2b(bound, key=self.key[:64], digest_size=MAC_BYTES).digest()
+            bound += blake2b(bound, key=self.key, digest_size=MAC_BYTES).digest()
         return bound

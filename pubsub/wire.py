@@ -15,8 +15,10 @@ _ONE_BYTE = [bytes((n,)) for n in range(128)]
 
 def varint(value: int) -> bytes:
     """Return an integer from 0 to 2**64 - 1 as a varint."""
-    if value < 128:
+    if 0 <= value < 128:
         return _ONE_BYTE[value]
+    if not 0 <= value <= U64:
+        raise ValueError(f"{value} does not fit in 64 bits")
     out = bytearray()
     while value > 127:
         out.append(value & 127 | 128)
