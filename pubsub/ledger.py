@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pubsub.identity import SHORT_BYTES, short_of
 from pubsub.state import OwnerState
 
+MAX_OWNERS = 65_536  # keys cost nothing: on an open topic, strangers beyond that are refused
 MAX_FORGOTTEN = 65_536  # owners; about 10 MB
 
 Order = tuple[int, int]
@@ -25,13 +26,19 @@ class Ledger:
         evicted: forgotten owners that had to make room before their time.
     """
 
-    __slots__ = ("_forgotten", "_max_forgotten", "evicted", "states")
+    __slots__ = ("_forgotten", "_max_forgotten", "_max_owners", "evicted", "states")
 
-    def __init__(self, max_forgotten: int = MAX_FORGOTTEN) -> None:
+    def __init__(self, max_forgotten: int = MAX_FORGOTTEN, max_owners: int = MAX_OWNERS) -> None:
         self.states: dict[bytes, OwnerState] = {}
         self._forgotten: OrderedDict[bytes, tuple[Order, int]] = OrderedDict()
         self._max_forgotten = max_forgotten
+        self._max_owners = max_owners
         self.evicted = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for another owner."""
+        return len(self.states) >= self._max_owners
 
     def order_of(self, owner: bytes) -> Order | None:
         """Return the newest (epoch, version) of an owner that was ever accepted and is remembered; None: a stranger."""

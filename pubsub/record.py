@@ -7,6 +7,8 @@
     ticks   sparse: count varint, then (gap to the state before varint, tick varint) each;
             dense: count varint, then each tick, 0 for "not listed"
 
+The base of a part is 0 in a full body, and below the header's version in a delta.
+
 Order is lexicographic on (epoch, version). The signature is over the domain and the header with the whole owner, so
 that any relay can serve any delta, or a full body, with only the newest header. Encoding is canonical: a decoder takes
 only what the encoder would have written.
@@ -30,13 +32,17 @@ HASH_BYTES = 16
 NO_HASH = bytes(HASH_BYTES)
 
 MAX_RECORD = 64 * 1024  # bytes of one record
-MAX_MACHINES = 4096  # of one owner
+MAX_MACHINES = 4096  # of one owner at a time
+MAX_INDEX = (1 << 32) - 1  # of a machine; an index is never used again, so it outgrows their number
 MAX_STATES = 4096  # of one machine
+MAX_TICKS = MAX_RECORD  # of all machines of one owner: a vector of n ticks has at least n bytes in a dense body. Without
+# it, a few bytes ("state 4095 ticked once") would cost a peer 32 kB, many times in one record
 MAX_ID = 256  # bytes of a machine's id
 MAX_TAG = 256  # bytes of one tag
 MAX_TAGS = 64
 MAX_TICK = (1 << 53) - 1  # every language can count that far
 MAX_LEASE = 86400  # s
+MAX_EPOCH = (1 << 32) - 1
 
 DELTA, FULL = 0, 1
 # part flags
@@ -228,13 +234,19 @@ def decode_record(data: bytes, owners: dict[bytes, bytes] | None = None) -> Reco
     kind = reader.byte()
     if kind not in (DELTA, FULL):
         raise WireError(f"unknown kind of body {kind}")
-    parts, last = [], -1
+    parts, last, room = [], -1, MAX_TICKS
     for _ in range(reader.varint(MAX_MACHINES)):
         part = _read_part(reader)
         if part.index <= last:
             raise WireError("machines are not in order")
         if kind == FULL and (part.gone or part.description is None or part.schema is None):
             raise WireError("a full body leaves something out")
+        if part.base and (kind == FULL or part.base >= header.version):
+            raise WireError("a part starts from where there was nothing")
+        if part.ticks:
+            room -= part.ticks[-1][0] + 1
+            if room < 0:
+                raise WireError(f"the machines have more than {MAX_TICKS} states together")
         last = part.index
         parts.append(part)
     reader.end()
@@ -245,7 +257,7 @@ def decode_record(data: bytes, owners: dict[bytes, bytes] | None = None) -> Reco
 
 
 def _read_part(reader: Reader) -> Part:
-    index = reader.varint(MAX_MACHINES - 1)
+    index = reader.varint(MAX_INDEX)
     flags = reader.byte()
     if flags == GONE:
         return Part(index, gone=True)

@@ -16,7 +16,7 @@ from hashlib import blake2b
 from typing import Any
 from zlib import crc32
 
-from pubsub.record import HASH_BYTES, MAX_MACHINES, Description, Header, Part, Record
+from pubsub.record import HASH_BYTES, MAX_MACHINES, MAX_TICKS, Description, Header, Part, Record
 from pubsub.wire import varint, varints
 
 
@@ -91,8 +91,11 @@ class OwnerState(Mapping[int, MachineState]):
         return self.header.epoch, self.header.version
 
     def record(self, *, full: bool = True, since: OwnerState | None = None) -> Record:
-        """Return a record that brings somebody here: from anywhere, or from the state `since` of the same epoch."""
-        if full or since is None or since.header.epoch != self.header.epoch:
+        """Return a record that brings somebody here: from anywhere, or from the state `since`.
+
+        From another epoch, or a state that is no older (the other side of an equivocation), only a full one does.
+        """
+        if full or since is None or since.header.epoch != self.header.epoch or since.order >= self.order:
             return Record(self.header, tuple(m.part() for m in self.values()), full=True)
         return Record(self.header, tuple(self._changes(since)), full=False)
 
@@ -157,7 +160,7 @@ def merge(old: OwnerState | None, record: Record) -> OwnerState | None:
             machines[part.index] = empty.merged(part)
         else:
             return None  # a machine that was never introduced
-    if len(machines) > MAX_MACHINES:
+    if len(machines) > MAX_MACHINES or sum([len(m.ticks) for m in machines.values()]) > MAX_TICKS:
         return None
     ordered = {index: machines[index] for index in sorted(machines)}
     if root_of(ordered.values()) != header.root:
