@@ -2,10 +2,14 @@
 
 In this order, the cheap ones first:
 
-1. size, format (the decoders), allowed owners, rate of this owner;
+1. size, format (the decoders), allowed owners;
 2. is (epoch, version) newer than what is known? An equal one with another root is evidence against its owner;
-3. the signature, once per header;
-4. merge into a copy. If the root is the signed one, it is committed; if not, something is missing: a gap.
+3. the rate of this owner, and room for it;
+4. the signature, once per header. Only what its owner signed counts for its rate, so nobody else can use that up;
+5. merge into a copy. If the root is the signed one, it is committed; if not, something is missing: a gap.
+
+What a relay can waste is then the time to check signatures and bodies that do not fit. Who passes on only what it has
+accepted never sends a bad signature: whoever keeps the links knows whom to blame.
 """
 
 from __future__ import annotations
@@ -36,9 +40,11 @@ class Verdict(Enum):
     DUPLICATE = "duplicate"
     OLDER = "older"
     GAP = "gap"
+    BACKWARDS = "backwards"  # full and signed, but behind what its owner signed before: it lies, asking again is no use
     EQUIVOCATION = "equivocation"
     OWN = "own"  # of this peer itself, at or above what it published: its key or its past is in use elsewhere
     NOT_ALLOWED = "not allowed"
+    CROWDED = "crowded"  # of a stranger, while the ledger is full
     TOO_FAST = "too fast"
     BAD_SIGNATURE = "bad signature"
 
@@ -53,14 +59,16 @@ class Bucket:
         self._full = self._tokens = burst * self._cost
         self._since = now
 
-    def take(self, now: int) -> bool:
-        """Take one token; tell whether there was one."""
-        self._tokens = min(self._full, self._tokens + now - self._since)
-        self._since = now
-        if self._tokens < self._cost:
-            return False
+    def ready(self, now: int) -> bool:
+        """Tell whether there is a token."""
+        if now > self._since:
+            self._tokens = min(self._full, self._tokens + now - self._since)
+            self._since = now
+        return self._tokens >= self._cost
+
+    def take(self) -> None:
+        """Take the token that is ready."""
         self._tokens -= self._cost
-        return True
 
 
 @dataclass(slots=True)
@@ -84,6 +92,7 @@ class Acceptor:
         own: this peer's public key.
         allowed: the owners of a closed topic; None: anybody.
         is_signed: verifies a header; a simulation shares one cache among its peers.
+        merge: computes what a record makes of a state; a simulation shares that too.
         counts: how often each verdict was given.
         proofs: evidence, by owner, the first of each.
     """
@@ -94,6 +103,7 @@ class Acceptor:
     own: bytes
     allowed: Collection[bytes] | None = None
     is_signed: Callable[[Header], bool] | None = None
+    merge: Callable[[OwnerState | None, Record], OwnerState | None] = merge
     counts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
     proofs: dict[bytes, Proof] = field(default_factory=dict)
     _buckets: dict[bytes, Bucket] = field(default_factory=dict)
@@ -124,18 +134,26 @@ class Acceptor:
                 return Accepted(Verdict.OLDER)
             if state is None or header.root == state.header.root:
                 return Accepted(Verdict.DUPLICATE)
-        if limited and not self._in_time(owner, known is None, now):
-            return Accepted(Verdict.TOO_FAST)
-        if not self._verified(header):
-            return Accepted(Verdict.BAD_SIGNATURE)
+        if state is None and self.ledger.is_full and owner != self.own:
+            return Accepted(Verdict.CROWDED)
+        if self._pending.get(owner) != header:  # else it was let in before
+            bucket = self._bucket(state, now) if limited else None
+            if bucket is not None and not bucket.ready(now):
+                return Accepted(Verdict.TOO_FAST)
+            if not (header.is_signed(self.domain) if self.is_signed is None else self.is_signed(header)):
+                return Accepted(Verdict.BAD_SIGNATURE)
+            if bucket is not None:
+                bucket.take()
         if owner == self.own:
+            self.clock.observe(header.hlc)
             return Accepted(Verdict.OWN)
         if state is not None and header.order == state.order:
             return self._equivocation(state, record)
-        new = merge(state, record)
+        new = self.merge(state, record)
         if new is None:
             self._remember(header)
-            return Accepted(Verdict.GAP)
+            lies = record.full and state is not None and self.merge(None, record) is not None
+            return Accepted(Verdict.BACKWARDS if lies else Verdict.GAP)
         self._commit(new)
         return Accepted(Verdict.COMMITTED, new, state)
 
@@ -146,38 +164,46 @@ class Acceptor:
         self.proofs.setdefault(state.owner, proof)
         new = None
         if record.header.root > state.header.root:
-            new = merge(None if record.full else state, record)
-            if new is not None:
-                self._commit(new)
+            new = self.merge(None if record.full else state, record)
+        if new is None:
+            self._remember(record.header)
+        else:
+            self._commit(new)
         return Accepted(Verdict.EQUIVOCATION, new, state, proof)
 
     def _commit(self, state: OwnerState) -> None:
         self.ledger.commit(state)
-        self._pending.pop(state.owner, None)
+        pending = self._pending.get(state.owner)
+        if pending is not None and pending.order <= state.order:
+            del self._pending[state.owner]
         self.clock.observe(state.header.hlc)
 
-    def _in_time(self, owner: bytes, stranger: bool, now: int) -> bool:
-        if stranger:  # whose keys cost nothing: all of them share one bucket
+    def _bucket(self, state: OwnerState | None, now: int) -> Bucket:
+        if state is None:  # a stranger, whose keys cost nothing: all of them share one bucket
             if self._strangers is None:
                 self._strangers = Bucket(STRANGERS_RATE, STRANGERS_BURST, now)
-            return self._strangers.take(now)
-        bucket = self._buckets.get(owner)
+            return self._strangers
+        bucket = self._buckets.get(state.owner)
         if bucket is None:
-            bucket = self._buckets[owner] = Bucket(RATE, BURST, now)
-        return bucket.take(now)
-
-    def _verified(self, header: Header) -> bool:
-        if self._pending.get(header.owner) == header:
-            return True
-        return self.is_signed(header) if self.is_signed is not None else header.is_signed(self.domain)
+            bucket = self._buckets[state.owner] = Bucket(RATE, BURST, now)
+        return bucket
 
     def _remember(self, header: Header) -> None:
-        """Keep a verified header whose body is missing: the body may come from anybody then."""
-        self._pending[header.owner] = header
+        """Keep the newest verified header of an owner whose body is missing: that may come from anybody then."""
+        old = self._pending.pop(header.owner, header)
+        self._pending[header.owner] = old if old.order > header.order else header
         if len(self._pending) > MAX_PENDING:
             del self._pending[next(iter(self._pending))]
 
+    def convict(self, proof: Proof) -> bool:
+        """Take evidence from elsewhere; tell whether it is good and the first against an owner that is known here."""
+        if proof.owner in self.proofs or proof.owner not in self.ledger.states or not proof.is_valid(self.domain):
+            return False
+        self.proofs[proof.owner] = proof
+        return True
+
     def forget(self, owner: bytes) -> None:
-        """Drop what is kept about an owner beside its state."""
+        """Drop all that is kept about an owner beside its state."""
         self._buckets.pop(owner, None)
         self._pending.pop(owner, None)
+        self.proofs.pop(owner, None)
