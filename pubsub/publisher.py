@@ -1,20 +1,26 @@
 """The publisher: from this peer's own machines to signed records.
 
 Machines are exposed under an index that is never used again within an epoch. Each flush looks at the machines that have
-changed, and signs one header with the next version; an idle peer signs nothing.
+changed, and signs one header with the next version; an idle peer signs nothing. A machine that was disposed of is taken
+back. What cannot be published as it is, or would make a clock go back, is never signed: it stays as it was.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import lt
 
 from machine import Reader, Schema
-from pubsub.errors import ExposeError
+from pubsub.errors import ExposeError, IdentityError
 from pubsub.hlc import HybridClock
 from pubsub.identity import Domain, Identity
 from pubsub.record import (
     BYE,
+    MAX_EPOCH,
     MAX_ID,
+    MAX_INDEX,
+    MAX_LEASE,
     MAX_MACHINES,
     MAX_RECORD,
     MAX_STATES,
@@ -28,6 +34,7 @@ from pubsub.record import (
 from pubsub.state import MachineState, OwnerState, root_of
 
 DEFAULT_LEASE = 60  # s
+_RESERVE = 256  # bytes of a record for its header and counts
 
 
 @dataclass(slots=True)
@@ -40,6 +47,8 @@ class Exposure:
     description: Description
     declared: Schema
     """The schema object that `schema` was computed of."""
+    size: int
+    """Bytes of its part in a full record, at most."""
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -63,6 +72,12 @@ def describe(reader: Reader) -> Description:
     return Description(reader.id, tuple(reader.tags), parent)
 
 
+def _size_of(description: Description, ticks: Sequence[int]) -> int:
+    """Return at most how many bytes a part with everything has; the encoder takes the shorter form of the ticks."""
+    count = len(ticks)
+    return len(description.encode()) + count + count // 64 + sum(map(int.bit_length, ticks)) // 7 + 40
+
+
 def _check_text(reader: Reader, what: str, value: str, limit: int) -> None:
     try:
         size = len(value.encode())
@@ -84,11 +99,17 @@ class Publisher:
         clock: stamps the records.
         epoch: of this life; greater than that of every earlier one.
         lease: seconds for which the records are worth something without news.
+
+    Raises:
+        IdentityError: the epoch is not a number of 32 bits.
+        ExposeError: the lease is too long.
     """
 
     def __init__(
         self, identity: Identity, domain: Domain, clock: HybridClock, epoch: int, lease: int = DEFAULT_LEASE
     ) -> None:
+        if not 0 <= lease <= MAX_LEASE:
+            raise ExposeError(f"a lease is between 0 and {MAX_LEASE} s, not {lease}")
         self._identity = identity
         self._domain = domain
         self._clock = clock
@@ -96,11 +117,23 @@ class Publisher:
         self.epoch = epoch
         self.version = 0
         self._next_index = 0
+        self._size = _RESERVE
         self._exposures: dict[int, Exposure] = {}
         self._dirty: dict[int, None] = {}
         self._gone = False
         self.state: OwnerState | None = None
         """What was published last; None: nothing yet."""
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of what is published from now on."""
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        if not 0 <= epoch <= MAX_EPOCH:
+            raise IdentityError(f"there is no epoch {epoch}: if records of this key have used up all, make a new key")
+        self._epoch = epoch
 
     @property
     def exposures(self) -> tuple[Exposure, ...]:
@@ -113,17 +146,28 @@ class Publisher:
         Raises:
             ExposeError: it is too large in some way, or another one of this id is exposed. Nothing has changed.
         """
+        if not isinstance(reader, Reader):
+            raise ExposeError(f"{reader!r:.80} is no machine")
+        description = describe(reader)
+        if reader.is_disposed:
+            raise ExposeError(f"{reader.id} was disposed of")
+        if any(e.reader.id == reader.id and e.reader.is_disposed for e in self._exposures.values()):
+            self._bury()
         if any(e.reader is reader for e in self._exposures.values()):
             raise ExposeError(f"{reader.id} is exposed already")
         if any(e.reader.id == reader.id for e in self._exposures.values()):
             raise ExposeError(f"another machine called {reader.id!r} is exposed: ids are unique with their owner")
-        if self._next_index >= MAX_MACHINES:
+        if len(self._exposures) >= MAX_MACHINES:
             raise ExposeError(
-                f"{MAX_MACHINES} machines were exposed in this life, which is the limit: restart the peer"
+                f"{MAX_MACHINES} machines are exposed, which is the limit: spread them over several peers"
             )
-        schema = self._schema_of(reader)
-        exposure = Exposure(self._next_index, reader, schema, describe(reader), reader.schema)
-        self._check_size(exposure)
+        if self._next_index > MAX_INDEX:
+            raise ExposeError(f"{MAX_INDEX} machines were exposed in this life, which is the limit: restart the peer")
+        schema, ticks = self._schema_of(reader), reader.time()
+        self._check_ticks(reader, ticks)
+        size = self._fitting(reader, _size_of(description, ticks), 0)
+        exposure = Exposure(self._next_index, reader, schema, description, reader.schema, size)
+        self._size += size
         self._next_index += 1
         self._exposures[exposure.index] = exposure
         self._dirty[exposure.index] = None
@@ -131,13 +175,21 @@ class Publisher:
 
     def unexpose(self, reader: Reader) -> None:
         """Take a machine back: a tombstone goes out with the next flush."""
-        for index, exposure in self._exposures.items():
+        for exposure in self._exposures.values():
             if exposure.reader is reader:
-                del self._exposures[index]
-                self._dirty.pop(index, None)
-                self._gone = True
+                self._take_back(exposure)
                 return
         raise ExposeError(f"{reader.id} is not exposed")
+
+    def _bury(self) -> None:
+        for exposure in [e for e in self._exposures.values() if e.reader.is_disposed]:
+            self._take_back(exposure)
+
+    def _take_back(self, exposure: Exposure) -> None:
+        del self._exposures[exposure.index]
+        self._dirty.pop(exposure.index, None)
+        self._size -= exposure.size
+        self._gone = True
 
     def _schema_of(self, reader: Reader) -> bytes:
         if len(reader.state_names) > MAX_STATES:
@@ -146,21 +198,24 @@ class Publisher:
             )
         return bytes.fromhex(reader.schema.digest)
 
-    def _check_size(self, new: Exposure) -> None:
-        """Make sure that a full record, which somebody who has nothing needs, is small enough."""
-        size = 256
-        for exposure in (*self._exposures.values(), new):
-            ticks = sum((tick.bit_length() + 6) // 7 + 1 for tick in exposure.reader.time()) + 4
-            size += len(exposure.description.encode()) + ticks + 40
-        if size > MAX_RECORD:
+    def _check_ticks(self, reader: Reader, ticks: Sequence[int]) -> None:
+        if ticks and max(ticks) > MAX_TICK:
+            raise ExposeError(f"a tick of {reader.id} is above {MAX_TICK}")
+
+    def _fitting(self, reader: Reader, size: int, old_size: int) -> int:
+        """Return the size of a part, if a full record, which somebody who has nothing needs, can hold it."""
+        total = self._size - old_size + size
+        if total > MAX_RECORD:
             raise ExposeError(
-                f"with {new.reader.id} a full record of this peer would have about {size} bytes, "
+                f"with {reader.id} a full record of this peer would have about {total} bytes, "
                 f"at most {MAX_RECORD} can be published: spread the machines over several peers"
             )
+        return size
 
     def changed(self, exposure: Exposure) -> None:
-        """Note that a machine has changed, so that the next flush looks at it."""
-        self._dirty[exposure.index] = None
+        """Note that a machine has changed, or was disposed of, so that the next flush looks at it."""
+        if exposure.index in self._exposures:
+            self._dirty[exposure.index] = None
 
     @property
     def has_news(self) -> bool:
@@ -172,11 +227,20 @@ class Publisher:
 
         Args:
             bye: sign a last record with which this peer leaves, also if nothing has changed.
+
+        Raises:
+            ExposeError: a machine has become one that cannot be published. Nothing was: flush again for the others. It
+                stays published as it was, and is looked at again when it has changed again.
         """
+        self._bury()
         old = self.state
         machines = {} if old is None else {i: m for i, m in old.items() if i in self._exposures}
-        for index in self._dirty:
-            machines[index] = self._read(self._exposures[index])
+        for index in tuple(self._dirty):
+            try:
+                machines[index] = self._read(self._exposures[index], machines.get(index))
+            except ExposeError:
+                del self._dirty[index]
+                raise
         self._dirty.clear()
         self._gone = False
         machines = {index: machines[index] for index in sorted(machines)}
@@ -189,20 +253,26 @@ class Publisher:
         self.state = OwnerState(header.sign(self._identity, self._domain), machines)
         return self.state.record(full=old is None, since=old)
 
-    def _read(self, exposure: Exposure) -> MachineState:
+    def _read(self, exposure: Exposure, before: MachineState | None) -> MachineState:
         reader = exposure.reader
         ticks = tuple(reader.time())
-        if any(tick > MAX_TICK for tick in ticks):
-            raise ExposeError(f"a tick of {reader.id} is above {MAX_TICK}")
+        self._check_ticks(reader, ticks)
         if reader.schema is not exposure.declared and reader.state_names[: len(exposure.states)] != exposure.states:
             raise ExposeError(
                 f"{reader.id} has other states than when it was exposed: it may only gain some behind "
                 f"{exposure.states[-1]}; unexpose it, and expose it anew"
             )
+        if before is not None and (len(ticks) < len(before.ticks) or any(map(lt, ticks, before.ticks))):
+            raise ExposeError(f"the clock of {reader.id} went back: unexpose it, and expose it anew")
+        schema, description = exposure.schema, exposure.description
         if reader.schema is not exposure.declared:
-            exposure.schema, exposure.declared = self._schema_of(reader), reader.schema
-        if reader.tags != exposure.description.tags:
-            exposure.description = describe(reader)
+            schema = self._schema_of(reader)
+        if reader.tags != description.tags:
+            description = describe(reader)
+        size = self._fitting(reader, _size_of(description, ticks), exposure.size)
+        self._size += size - exposure.size
+        exposure.schema, exposure.declared, exposure.description = schema, reader.schema, description
+        exposure.size = size
         return MachineState.build(exposure.index, exposure.description, exposure.schema, ticks)
 
     def restart(self, epoch: int) -> None:

@@ -35,8 +35,9 @@ MAX_RECORD = 64 * 1024  # bytes of one record
 MAX_MACHINES = 4096  # of one owner at a time
 MAX_INDEX = (1 << 32) - 1  # of a machine; an index is never used again, so it outgrows their number
 MAX_STATES = 4096  # of one machine
-MAX_TICKS = MAX_RECORD  # of all machines of one owner: a vector of n ticks has at least n bytes in a dense body. Without
-# it, a few bytes ("state 4095 ticked once") would cost a peer 32 kB, many times in one record
+# Ticks of all machines of one owner: n of them have at least n bytes in a dense body. Without a limit, a few bytes
+# ("state 4095 ticked once") would cost a peer 32 kB, thousands of times in one record.
+MAX_TICKS = MAX_RECORD
 MAX_ID = 256  # bytes of a machine's id
 MAX_TAG = 256  # bytes of one tag
 MAX_TAGS = 64
