@@ -161,16 +161,16 @@ class History:
             StorageError: some of it was given up.
         """
         counts = self.writer.counts
-        target, lost = counts.appended, counts.lost
-        while counts.committed + counts.lost + counts.encode_errors < target:
+        target = counts.appended
+        while not self.writer.finished:
             committed = self._committed
             self.writer.hurry()
             if counts.committed + counts.lost + counts.encode_errors >= target:
                 break
             await committed.wait()
         await trio.lowlevel.checkpoint()
-        if counts.lost > lost:
-            raise StorageError(f"{counts.lost - lost} transitions were given up: {self.writer.failing}")
+        if counts.lost:  # which happens at the end only
+            raise StorageError(f"{counts.lost} transitions were given up: {self.writer.failing}")
 
     async def room(self) -> None:
         """Wait until the buffer has room. Who produces a lot calls it now and then, and never has to block."""

@@ -121,7 +121,8 @@ class Recorder(Tracer):
         self._append_base()
 
     def _append_base(self) -> None:
-        self._writer.append((self.stream, self._clock.stamp(), self.stream.base(self.machine), (), 0, None, None))
+        base = self.stream.base(self.machine)
+        self._writer.append((self.stream, self._clock.stamp(), base, (), 0, None, None), always=True)
 
     def machine_dispose(self, machine: Reader) -> None:
         """End with the machine."""

@@ -183,6 +183,7 @@ class SqlStore(Store):
 
     def write(self, rows: Iterable[tuple[Any, ...]], streams: Sequence[Stream]) -> int:
         """Store rows; see `Store`."""
+        insert = sqlite.insert if self.dialect == "sqlite" else postgresql.insert
         with self._writing() as connection:
             if self.dialect == "sqlite":
                 self._insert_rows(connection, iter(rows))
@@ -192,7 +193,7 @@ class SqlStore(Store):
                 for at, schema in stream.periods:
                     self._save_schema(connection, schema)
                     period = {"machine_id": stream.known.machine_id, "at": at, "schema_hash": schema.hash}  # type: ignore[union-attr]
-                    connection.execute(sa.insert(tables.machine_schema).values(period))
+                    connection.execute(insert(tables.machine_schema).values(period).on_conflict_do_nothing())
             self._save_machines(connection, streams)
             last = connection.scalar(sa.select(sa.func.max(T.c.id))) or 0
         self.generation += any(stream.periods for stream in streams) and self.generation >= 0
@@ -221,6 +222,8 @@ class SqlStore(Store):
                     copy.write_row(row)
         except psycopg.errors.UniqueViolation:  # some are there already: leave these out
             connection.exec_driver_sql(self._insert, [dict(zip(WRITTEN, row, strict=True)) for row in rows])
+        except psycopg.Error as exc:  # here the driver speaks for itself
+            raise StorageError(f"cannot write to {self.url}: {str(exc).strip()}") from exc
 
     def _save_machines(self, connection: sa.Connection, streams: Sequence[Stream]) -> None:
         if not streams:

@@ -115,10 +115,13 @@ class Writer:
         c = self.counts
         return c.appended - c.committed - c.lost - c.encode_errors
 
-    def append(self, item: Item) -> bool:
-        """Take a transition; tell whether it was taken, or dropped and counted because the buffer is full."""
+    def append(self, item: Item, *, always: bool = False) -> bool:
+        """Take a transition; tell whether it was taken, or dropped and counted because the buffer is full.
+
+        A base is taken `always`: without it, what follows cannot be read.
+        """
         buffer = self._buffer
-        if len(buffer) >= self.limits.buffer and not self._make_room():
+        if len(buffer) >= self.limits.buffer and not always and not self._make_room():
             self.counts.dropped += 1
             return False
         buffer.append(item)
@@ -155,6 +158,8 @@ class Writer:
         future: Future[T] = Future()
         self._jobs.append((job, future))
         self.hurry()
+        if self.finished and future.cancel():
+            raise StorageError(f"{self._store.url} is closed: nothing more can be done there")
         return future
 
     def stop(self) -> None:
@@ -205,13 +210,13 @@ class Writer:
             return
         streams = list(dict.fromkeys(item[0] for item in items))
         for stream in streams:
-            if stream.known is None and not self._persist(lambda stream=stream: self._register(stream), len(items)):  # type: ignore[misc]
+            if stream.known is None and not self._persist(lambda stream=stream: self._register(stream)):  # type: ignore[misc]
                 return
         self._tell_room()
         self._on_commit()  # there is room, before there is a commit
         made: list[tuple[Any, ...]] = []
         rows = self._encode(iter(items), made)
-        if self._persist(lambda: self._store.write(chain(list(made), rows), streams), len(items)):
+        if self._persist(lambda: self._store.write(chain(list(made), rows), streams)):
             for stream in streams:
                 stream.periods.clear()
             self.counts.committed += len(made)
@@ -224,9 +229,10 @@ class Writer:
         for item in items:
             try:
                 row = item[0].encode(item)
-            except Exception:
+            except Exception as exc:
                 self.counts.encode_errors += 1
                 logger.exception("a transition of %s could not be packed", item[0].identity.name)
+                self._on_error(StorageError(f"a transition of {item[0].identity.name} could not be packed: {exc!r}"))
             else:
                 made.append(row)
                 yield row
@@ -234,21 +240,25 @@ class Writer:
     def _register(self, stream: Stream) -> None:
         stream.begin(self._store.register(stream))
 
-    def _persist(self, write: Callable[[], object], count: int) -> bool:
+    def _persist(self, write: Callable[[], object]) -> bool:
         """Repeat a write until it works, or until the writer has to give up; tell which."""
         pause = self.limits.retry
         while True:
             try:
                 write()
-            except StorageError as exc:
+            except Exception as exc:
+                error = exc
+                if not isinstance(error, StorageError):  # a bug; the next batch, or a repetition, may go well
+                    error = StorageError(f"cannot write to {self._store.url}: {exc!r}")
+                    logger.exception("%s", error)
                 self.counts.write_errors += 1
-                if self.failing is None or str(self.failing) != str(exc):
-                    self.failing = exc
-                    logger.error("%s; %d transitions wait", exc, count + len(self._buffer))
-                    self._on_error(exc)
+                if self.failing is None or str(self.failing) != str(error):
+                    self.failing = error
+                    logger.error("%s; %d transitions wait", error, self.waiting)
+                    self._on_error(error)
                 self._tell_room()
                 if self._give_up_at is not None and time.monotonic() >= self._give_up_at:
-                    self._lose(count)
+                    self._lose()
                     return False
                 self._pause(pause)
                 pause = min(2 * pause, self.limits.max_retry)
@@ -265,9 +275,9 @@ class Writer:
         else:
             time.sleep(min(seconds, 0.05))
 
-    def _lose(self, count: int) -> None:
-        self.counts.lost += count + len(self._buffer)
+    def _lose(self) -> None:
         self._buffer.clear()
+        self.counts.lost += self.waiting
         error = StorageError(f"{self.counts.lost} transitions could not be written to {self._store.url} before closing")
         logger.error("%s", error)
         self._on_error(error)
