@@ -43,7 +43,6 @@ class Link(End):
         "conditions",
         "desk",
         "draws",
-        "frames",
         "free",
         "generation",
         "held",
@@ -62,7 +61,6 @@ class Link(End):
         self.draws = derive(seed, "link", source, target, generation)
         self.last = 0  # when the last frame in order arrives
         self.free = 0  # when the last frame is sent, if bandwidth is limited
-        self.frames = 0
         self.sent_bytes = 0
         self.held: list[tuple[int, int, object]] = []
         self.desk = End(source, target) if conditions.costly else None

@@ -8,13 +8,13 @@ ends them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from pubsub.boundary import CHANNELS, TOPIC, Message
 from simulations.conditions import Conditions
 from simulations.link import ACTION, CLOSED, COSTLY, CUT, HELD, End, Link
-from simulations.queue import Queue
+from simulations.queue import SLOT_MASK, SLOTS, Queue
 from simulations.seeds import INCREMENT, MASK, MULTIPLIER
 
 #: A frame: its link (or desk), channel, stream, message. Or an action: `CALL`, a function, its argument, None.
@@ -24,7 +24,7 @@ CALL = End(0, 0, ACTION)
 
 @dataclass(slots=True)
 class Counts:
-    """What became of frames. `sent` and `duplicated` come in, the others go out."""
+    """What became of frames. `sent` (filled in by `Network.tally`) and `duplicated` come in, the others go out."""
 
     sent: int = 0
     duplicated: int = 0
@@ -65,27 +65,31 @@ class Network:
     def send(self, now: int, source: int, target: int, channel: int, stream: int, message: Message) -> None:
         """Take a frame to the other end of the connection with the target, if there is one."""
         size = message.size
-        self.counts.sent += 1
         self.channel_frames[channel] += 1
         self.channel_bytes[channel] += size
         link = self.links[source].get(target)
         if link is None:
             self.counts.unlinked += 1
             return
-        link.frames += 1
         link.sent_bytes += size
         conditions = link.conditions
         if link.state > COSTLY or conditions.careful:
             self._send_carefully(link, now, channel, stream, message)
             return
-        # The same as in `_transmit`, without its questions: this is where most of the time goes.
+        # The same as in `_transmit`, without its questions, and as `Queue.push`, without the call: this is where most
+        # of the time goes.
         link.draws = draws = (link.draws * MULTIPLIER + INCREMENT) & MASK
         at = now + link.base + ((draws >> 32) * conditions.jitter >> 32)
         if at < link.last:
             at = link.last
         else:
             link.last = at
-        self.queue.push(at, (link, channel, stream, message))
+        queue = self.queue
+        tick = -(-at // queue.tick_us)
+        if tick - queue.tick < SLOTS:
+            queue.wheel[tick & SLOT_MASK].append((link, channel, stream, message))
+        else:
+            queue.push(at, (link, channel, stream, message))
 
     def _send_carefully(self, link: Link, now: int, channel: int, stream: int, message: Message) -> None:
         if link.state & CLOSED:
@@ -164,6 +168,10 @@ class Network:
         cost = conditions.cpu_topic if channel == TOPIC else conditions.cpu_frame
         self.busy[target] = done = begin + cost + message.size * conditions.cpu_byte_ns // 1000
         self.queue.push(done, (link.desk, channel, stream, message))
+
+    def tally(self) -> Counts:
+        """Return the counts, with what was sent."""
+        return replace(self.counts, sent=sum(self.channel_frames))
 
     # Connections as such, and what is done to them.
 

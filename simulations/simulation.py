@@ -13,7 +13,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from pubsub.boundary import (
@@ -38,7 +38,7 @@ from simulations.conditions import Conditions
 from simulations.connections import Connections
 from simulations.disk import Disk
 from simulations.errors import SetupError, SimulationError, Violation
-from simulations.link import ACTION, End, Link
+from simulations.link import ACTION
 from simulations.network import CALL, Counts, Event, Network
 from simulations.queue import Queue
 from simulations.seeds import stream
@@ -170,7 +170,7 @@ class Simulation:
     def statistics(self) -> Statistics:
         """Count everything."""
         network, topic = self.network, self.topic
-        names = ("published", "unique", "duplicates", "dropped", "refused", "forgotten")
+        counters = ("published", "unique", "duplicates", "dropped", "refused", "forgotten")
         return Statistics(
             now=self.now,
             events=self._events,
@@ -178,11 +178,11 @@ class Simulation:
             connections=sum(link.open for link in network.each_link()) // 2,
             dials=self.connections.dials,
             timers=self.timers,
-            counts=Counts(**asdict(network.counts)),
+            counts=network.tally(),
             in_flight=network.count_in_flight(),
             channel_frames=dict(zip(CHANNELS, network.channel_frames, strict=True)),
             channel_bytes=dict(zip(CHANNELS, network.channel_bytes, strict=True)),
-            topic={name: getattr(topic, name) for name in names} if topic else {},
+            topic={name: getattr(topic, name) for name in counters} if topic else {},
         )
 
     # What faults do.
@@ -398,6 +398,3 @@ def _rarely_collecting() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*thresholds)
-
-
-__all__ = ["Call", "End", "Link", "NodeFactory", "Simulation", "Statistics", "Verb"]

@@ -1,0 +1,68 @@
+"""How many events a second does the simulation engine work off? `--json` for programs."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose names would hide the packages
+
+from benchmarks.harness import RUNS, Report
+from simulations.checkers import Conservation, NothingFromTheDead
+from simulations.conditions import MEASURED, Conditions
+from simulations.scenarios import SECOND, write
+from simulations.simulation import Simulation
+from simulations.topic import Gossipsub
+from simulations.topology import regular
+from simulations.toys import Echo, Flood
+
+SEED = 20130207
+SLICE = 500_000  # events that one of the runs is about
+
+
+def events(report: Report, name: str, simulation: Simulation, goal: float | None = None) -> None:
+    """Note the events per CPU-second, a median of five runs of one simulation that goes on."""
+    simulation.run(SECOND)
+    step = max(SECOND * SLICE // max(simulation.statistics().events, 1), SECOND // 2)
+    rates = []
+    for _ in range(RUNS):
+        before = simulation.statistics().events
+        began = time.process_time()
+        simulation.run(simulation.now + step)
+        spent = time.process_time() - began
+        rates.append((simulation.statistics().events - before) / spent)
+    report.add(name, statistics.median(rates), "1/s", goal, at_least=True)
+
+
+def echoes(peers: int, conditions: Conditions) -> Simulation:
+    return Simulation(SEED, Echo, peers=peers, topology=regular(6), conditions=conditions)
+
+
+def floods(peers: int, topic: Gossipsub | None = None) -> Simulation:
+    simulation = Simulation(SEED, Flood, peers=peers, topology=regular(6), topic=topic)
+    write(simulation, 1_000 if peers <= 1_000 else 100, 10 * SECOND)
+    return simulation
+
+
+def main() -> None:
+    report = Report("simulations")
+    plain = Conditions()
+    rough = replace(MEASURED, loss=0.01, retransmit=200_000, duplicate=0.01, reorder=0.01, bandwidth=10_000_000)
+    events(report, "raw events, 1,000 peers", echoes(1_000, plain), 600_000)
+    events(report, "raw events, 10,000 peers", echoes(10_000, plain), 350_000)
+    events(report, "with loss, repeats, bandwidth and CPU time, 1,000 peers", echoes(1_000, rough))
+    watched = echoes(1_000, plain)
+    watched.checkers += [Conservation(), NothingFromTheDead()]
+    events(report, "with checkers, 1,000 peers", watched)
+    events(report, "flooding, 100 updates/s, 1,000 peers", floods(1_000))
+    began = time.process_time()
+    Simulation(SEED, Echo, peers=10_000, topology=regular(6)).run(0)
+    report.add("setting up 10,000 peers with 30,000 connections", time.process_time() - began, "s")
+    report.show()
+
+
+if __name__ == "__main__":
+    main()
