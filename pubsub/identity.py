@@ -59,7 +59,8 @@ class Identity:
 
 def verify(owner: bytes, message: bytes, signature: bytes) -> bool:
     """Tell whether a signature of a message is the owner's."""
-    if len(signature) != SIGNATURE_BYTES:  # libsodium would take the rest from the message
+    # libsodium would take the rest of a signature from the message, and that of a key from whatever lies behind it
+    if len(signature) != SIGNATURE_BYTES or len(owner) != KEY_BYTES:
         return False
     try:
         bindings.crypto_sign_open(signature + message, owner)
