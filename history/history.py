@@ -422,7 +422,7 @@ async def open_history(
     except BaseException:
         store.close()
         raise
-    history = History(store, clock, chosen, on_error or (lambda error: None))
+    history = History(store, clock, chosen, (lambda error: None) if on_error is None else on_error)
     history.writer.start()
     failure: BaseException | None = None
     try:
