@@ -17,7 +17,7 @@ from simulations.scenarios import SECOND, write
 from simulations.simulation import Simulation
 from simulations.topic import Gossipsub
 from simulations.topology import regular
-from simulations.toys import Echo, Flood
+from simulations.toys import Echo, Flood, Shout
 
 SEED = 20130207
 SLICE = 500_000  # events that one of the runs is about
@@ -41,9 +41,9 @@ def echoes(peers: int, conditions: Conditions) -> Simulation:
     return Simulation(SEED, Echo, peers=peers, topology=regular(6), conditions=conditions)
 
 
-def floods(peers: int, topic: Gossipsub | None = None) -> Simulation:
-    simulation = Simulation(SEED, Flood, peers=peers, topology=regular(6), topic=topic)
-    write(simulation, 1_000 if peers <= 1_000 else 100, 10 * SECOND)
+def spreading(peers: int, node: type[Flood]) -> Simulation:
+    simulation = Simulation(SEED, node, peers=peers, topology=regular(6), topic=Gossipsub())
+    write(simulation, 2_000, 20 * SECOND)
     return simulation
 
 
@@ -57,7 +57,8 @@ def main() -> None:
     watched = echoes(1_000, plain)
     watched.checkers += [Conservation(), NothingFromTheDead()]
     events(report, "with checkers, 1,000 peers", watched)
-    events(report, "flooding, 100 updates/s, 1,000 peers", floods(1_000))
+    events(report, "100 updates/s flooded to 1,000 peers", spreading(1_000, Flood))
+    events(report, "100 updates/s on the topic, 1,000 peers", spreading(1_000, Shout))
     began = time.process_time()
     Simulation(SEED, Echo, peers=10_000, topology=regular(6)).run(0)
     report.add("setting up 10,000 peers with 30,000 connections", time.process_time() - began, "s")

@@ -53,7 +53,7 @@ Output: TypeAlias = (
     tuple[Literal[0], P, int, int, Message]  # SEND, to, channel, stream, message
     | tuple[Literal[1], Message]  # PUBLISH on the topic
     | tuple[Literal[2], int]  # WAKE at this time (us): call `timer` then. The newest replaces the one before
-    | tuple[Literal[3], P]  # DIAL: the answer is `link_up`, or `link_down` if nobody is there
+    | tuple[Literal[3], P]  # DIAL: the answer is `link_up`, or `link_down` if it failed; none if connected
     | tuple[Literal[4], P]  # HANG_UP: no `link_down` follows
     | tuple[Literal[5], object]  # NOTIFY the application, and the checkers of a simulation
     | tuple[Literal[6], str]  # REFUSE, why: from `topic` only. The message is not passed on to others

@@ -74,7 +74,8 @@ class Connections:
             refused = not cut and not self._told.is_silent(target)
             self._later(now + latency if refused else began + DIAL_TIMEOUT, self._fail, (dialler, target, life))
             return
-        self._forget(self._network.links[target].get(dialler))
+        for old in (self._network.links[target].get(dialler), self._network.links[dialler].get(target)):
+            self._forget(old)
         ours, theirs = self._network.connect(dialler, target)
         self._up(theirs)
         self._later(now + latency, self._arrive, (ours, life))

@@ -1,13 +1,14 @@
 """Toy nodes: small protocols that show the engine at work, measure it, and test it.
 
-`Echo` answers each frame with one; `Flood` spreads numbered values of its own to everybody, and keeps them on disk.
+`Echo` answers each frame with one, `Pinger` measures round trips, `Flood` spreads numbered values of its own to
+everybody and `Shout` does so on the topic.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pubsub.boundary import DIAL, LINK, NOTIFY, SEND, WAKE, Host, Message, Output, Outputs
+from pubsub.boundary import DIAL, LINK, NOTIFY, PUBLISH, REFUSE, SEND, WAKE, Host, Message, Output, Outputs
 
 PING_EVERY = 1_000_000  # us
 
@@ -49,6 +50,50 @@ class Quiet:
     def timer(self, now: int) -> Outputs[int]:
         """Do nothing."""
         return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A frame as a `Listener` received it."""
+
+    now: int
+    peer: int
+    channel: int
+    stream: int
+    size: int
+
+
+class Listener(Quiet):
+    """Writes down whatever it is told, and says what it is asked to."""
+
+    def __init__(self, peer: int, host: Host) -> None:
+        super().__init__(peer, host)
+        self.heard: list[Heard] = []
+        self.told: list[tuple[str, int, int]] = []  # ("up" or "down" or "timer", now, peer)
+
+    def link_up(self, now: int, peer: int, dialed_by_us: bool) -> Outputs[int]:
+        """Write it down."""
+        self.told.append(("up", now, peer))
+        return ()
+
+    def link_down(self, now: int, peer: int) -> Outputs[int]:
+        """Write it down."""
+        self.told.append(("down", now, peer))
+        return ()
+
+    def receive(self, now: int, peer: int, channel: int, stream: int, message: Message) -> Outputs[int]:
+        """Write it down."""
+        self.heard.append(Heard(now, peer, channel, stream, message.size))
+        return ()
+
+    def timer(self, now: int) -> Outputs[int]:
+        """Write it down."""
+        self.told.append(("timer", now, self.peer))
+        return ()
+
+    def say(self, peer: int, *, number: int = 0, size: int = 100, channel: int = LINK) -> Outputs[int]:
+        """Send a ball; the number goes where that of a stream does."""
+        return [(SEND, peer, channel, number, Ball(size))]
 
 
 class Echo(Quiet):
@@ -166,16 +211,19 @@ class Flood(Quiet):
         """Keep what is news; the topic passes it on."""
         assert isinstance(message, Value)
         if not self._is_news(message):
-            return ()
+            return [(REFUSE, "old")]
         self.values[message.owner] = message
         return [(NOTIFY, message)]
 
     def write(self, text: str) -> Outputs[int]:
-        """Publish a new value of our own."""
+        """Send a new value of our own to the neighbours."""
+        return self._take(self._next(text), self.peer)
+
+    def _next(self, text: str) -> Value:
         self.version += 1
         self.host.disk.write("version", str(self.version).encode())
         self.host.disk.sync()
-        return self._take(Value(self.peer, self.version, text), self.peer)
+        return Value(self.peer, self.version, text)
 
     def _is_news(self, value: Value) -> bool:
         known = self.values.get(value.owner)
@@ -188,3 +236,13 @@ class Flood(Quiet):
         told: list[Output[int]] = [(NOTIFY, value)]
         told += [(SEND, peer, LINK, 0, value) for peer in self.neighbours if peer != source]
         return told
+
+
+class Shout(Flood):
+    """A `Flood` that publishes its values on the topic, and sends to new neighbours only."""
+
+    def write(self, text: str) -> Outputs[int]:
+        """Publish a new value of our own."""
+        value = self._next(text)
+        self.values[self.peer] = value
+        return [(NOTIFY, value), (PUBLISH, value)]
