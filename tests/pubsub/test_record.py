@@ -230,7 +230,7 @@ def test_a_record_is_as_large_as_it_may_be_and_not_a_byte_larger() -> None:
 
 
 def test_few_bytes_do_not_become_many() -> None:
-    """Sixteen times a few bytes are 65,536 ticks, which is what a full body could hold. A seventeenth time is refused."""
+    """Sixteen times a few bytes are 65,536 ticks, which is what a full body could hold; a seventeenth is refused."""
     far = ((MAX_STATES - 1, 1),)
     sixteen = Record(signed(0, 1, bytes(16)), tuple(Part(i, far) for i in range(16)))
     assert len(decode_record(sixteen.encode()).parts) == 16
