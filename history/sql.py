@@ -97,7 +97,6 @@ class SqlStore(Store):
 
     def open(self) -> int:
         """Create or migrate what is needed; see `Store`."""
-        self.generation = 0 if self.dialect == "sqlite" else -1  # a file has one writer; a server may have many
         with self._lock, self._told("open"):
             if self.path is not None and not self.path.startswith("file:"):
                 Path(self.path).parent.mkdir(parents=True, exist_ok=True)
@@ -155,6 +154,8 @@ class SqlStore(Store):
     def register(self, stream: Stream) -> Known:
         """Reserve an epoch; see `Store`."""
         identity = stream.identity
+        if self.dialect == "sqlite":  # a file has one writer, and this is it; a server may have many
+            self.generation = max(self.generation, 0)
         with self._writing() as connection:
             self._save_schema(connection, stream.schema)
             values = {

@@ -127,9 +127,9 @@ class Writer:
         buffer.append(item)
         counts = self.counts
         counts.appended += 1
-        if len(buffer) == 1:
+        if not self._wake.is_set():  # by the length alone, two threads at once could each rely on the other
             self._wake.set()
-        elif len(buffer) == self.limits.batch:
+        if len(buffer) == self.limits.batch:
             self._hurry.set()
         return True
 
