@@ -139,6 +139,8 @@ class Simulation:
 
     def call(self, time: int, peer: int, call: Call) -> None:
         """Have the application of a peer use its node at a time (us). Nothing, if the peer is down then."""
+        if not 0 <= peer < self.peers:
+            raise SetupError(f"there is no peer {peer} among {self.peers}")
         self.queue.push(time, (CALL, self._call, (peer, call), None))
 
     def run(self, until: int) -> Statistics:
