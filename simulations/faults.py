@@ -1,7 +1,7 @@
 """Faults: verbs that are done to a simulation at a time, as in `faults=[(10_000_000, Partition(range(50)))]`.
 
-`Partition` and `Heal`, `Hold` and `Release`, `Crash` and `Restart`, `Degrade`, `Skew` and `Jump`. Each is a value whose
-repr tells it. `storm` draws a schedule of them from a seed.
+`Partition` and `Heal`, `Hold` and `Release`, `Crash` and `Restart`, `Degrade` and `Restore`, `Skew` and `Jump`. Each is
+a value whose repr tells it. `storm` draws a schedule of them from a seed.
 """
 
 from __future__ import annotations
@@ -117,6 +117,15 @@ class Degrade:
 
 
 @dataclass(frozen=True)
+class Restore:
+    """End all that `Degrade` did."""
+
+    def apply(self, simulation: Simulation) -> None:
+        """Restore."""
+        simulation.network.restore()
+
+
+@dataclass(frozen=True)
 class Skew:
     """Let the wall clock of a peer run fast (or slow) by so many parts per million."""
 
@@ -141,13 +150,13 @@ class Jump:
 
 
 def storm(seed: int, peers: int, until: int, *, count: int = 10) -> Sequence[tuple[int, Verb]]:
-    """Draw faults up to a time (us), after which all is whole again: no partition, nobody down, nothing held."""
+    """Draw faults up to a time (us), after which all is whole again, but for the clocks: everybody runs and hears."""
     rng = stream(seed, "storm")
     faults: list[tuple[int, Verb]] = []
     for _ in range(count):
         begin, end = sorted(rng.randrange(until) for _ in range(2))
         faults += _draw(rng, peers, begin, end)
-    faults += [(until, Heal()), (until, Release())]
+    faults += [(until, Heal()), (until, Release()), (until, Restore())]
     return sorted(faults, key=lambda fault: fault[0])
 
 
@@ -155,7 +164,7 @@ def _draw(rng: random.Random, peers: int, begin: int, end: int) -> list[tuple[in
     """Draw a fault and its end. Heals and releases end all that there are, so that some faults are shorter."""
     peer = rng.randrange(peers)
     side = tuple(sorted(rng.sample(range(peers), rng.randint(1, max(peers // 2, 1)))))
-    match rng.randrange(6):
+    match rng.randrange(7):
         case 0:
             return [(begin, Partition(side)), (end, Heal())]
         case 1:
@@ -165,6 +174,10 @@ def _draw(rng: random.Random, peers: int, begin: int, end: int) -> list[tuple[in
         case 3:
             return [(begin, Crash(peer, silent=rng.random() < 0.5)), (end, Restart(peer, disk=rng.random() < 0.8))]
         case 4:
+            loss, jitter = rng.choice([0.05, 0.2, 0.5]), rng.randrange(200_000)
+            worse = Conditions(loss=loss, jitter=jitter, duplicate=0.05, reorder=0.05)
+            return [(begin, Degrade(worse, side)), (end, Restore())]
+        case 5:
             return [(begin, Jump(peer, rng.randint(-3_600_000, 3_600_000)))]
         case _:
             return [(begin, Skew(peer, rng.randint(-500, 500)))]

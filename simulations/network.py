@@ -247,6 +247,12 @@ class Network:
             if link.source in left and link.target in right:
                 link.conditions = conditions
 
+    def restore(self) -> None:
+        """Give all connections the conditions of the beginning."""
+        self._degraded.clear()
+        for link in self.each_link():
+            link.conditions = self.conditions
+
     def _settle_all(self) -> None:
         for link in self.each_link():
             self._settle(link)

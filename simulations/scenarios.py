@@ -15,7 +15,8 @@ from simulations.conditions import MEASURED, Conditions, Uniform
 from simulations.errors import SetupError, Violation
 from simulations.faults import Crash, Heal, Partition, Restart, storm
 from simulations.seeds import stream
-from simulations.simulation import Simulation, Statistics
+from simulations.simulation import Simulation
+from simulations.statistics import Statistics
 from simulations.topology import full, regular
 from simulations.toys import Flood, Pinger, Value
 

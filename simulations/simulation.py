@@ -13,7 +13,6 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from pubsub.boundary import (
@@ -39,9 +38,10 @@ from simulations.connections import Connections
 from simulations.disk import Disk
 from simulations.errors import SetupError, SimulationError, Violation
 from simulations.link import ACTION
-from simulations.network import CALL, Counts, Event, Network
+from simulations.network import CALL, Event, Network
 from simulations.queue import Queue
 from simulations.seeds import stream
+from simulations.statistics import Statistics
 from simulations.topic import Envelope, Gossipsub, Topic
 from simulations.topology import Topology, regular
 
@@ -54,23 +54,6 @@ class Verb(Protocol):
 
     def apply(self, simulation: Simulation) -> None:
         """Do it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Statistics:
-    """What happened so far. Bytes and frames by channel are those that were sent."""
-
-    now: int
-    events: int
-    alive: int
-    connections: int
-    dials: int
-    timers: int
-    counts: Counts
-    in_flight: int
-    channel_frames: dict[str, int]
-    channel_bytes: dict[str, int]
-    topic: dict[str, int] = field(default_factory=dict)
 
 
 class Simulation:

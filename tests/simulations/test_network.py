@@ -38,7 +38,7 @@ conditions = st.builds(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(conditions, st.integers(0, 2**32), st.booleans())
 def test_every_frame_is_delivered_or_lost_or_dropped_or_on_its_way(
     conditions: Conditions, seed: int, faults: bool
