@@ -343,8 +343,12 @@ class Questions:
     def _flips(self, machine: Entry, state: str, low: int, high: int) -> Iterator[tuple[int, bool]]:
         """Yield when a state changed: by its transitions, and where a new recording found it other than it was."""
         for part in self._directory.segments(machine, low, high):
-            if part.start > low and (base := self._store.newest(machine.id, part.start)) is not None:
-                yield part.start, self._is_active(machine, base, state)
+            if part.start > low:
+                before, base = (self._store.newest(machine.id, at) for at in (part.start - 1, part.start))
+                if before is not None and base is not None:  # else nothing is known to have changed
+                    was, now = (self._is_active(machine, row, state) for row in (before, base))
+                    if was is not now:
+                        yield part.start, now
             if state in part.schema.states:
                 yield from self._store.flips(machine.id, part.schema.states.index(state), part.low, part.high)
 
