@@ -67,7 +67,7 @@ class Connections:
 
     def _answer(self, now: int, argument: tuple[int, int, int, int, int]) -> None:
         dialler, target, life, began, latency = argument
-        if self._told.lives[dialler] != life or self._open(dialler, target):
+        if not self._lives(dialler, life) or self._open(dialler, target):
             return
         cut = self._network.is_cut(dialler, target) or self._network.is_cut(target, dialler)
         if cut or not self._told.is_alive(target):
@@ -77,12 +77,14 @@ class Connections:
         for old in (self._network.links[target].get(dialler), self._network.links[dialler].get(target)):
             self._forget(old)
         ours, theirs = self._network.connect(dialler, target)
+        # By the latency of the way back, which a degraded link may have for itself, and before the other side can send
+        # anything in the same tick: no frame is to arrive before its connection.
+        self._later(now + theirs.base, self._arrive, (ours, life))
         self._up(theirs)
-        self._later(now + latency, self._arrive, (ours, life))
 
     def _fail(self, now: int, argument: tuple[int, int, int]) -> None:
         dialler, target, life = argument
-        if self._told.lives[dialler] == life and self._told.is_alive(dialler) and not self._open(dialler, target):
+        if self._lives(dialler, life) and not self._open(dialler, target):
             self._told.tell_down(dialler, target)
 
     def _arrive(self, now: int, argument: tuple[Link, int]) -> None:
@@ -101,6 +103,10 @@ class Connections:
         if link is not None and link.known:
             link.known = False
             self._told.tell_down(link.source, link.target)
+
+    def _lives(self, peer: int, life: int) -> bool:
+        """Say whether a peer still runs, and has not crashed and come back meanwhile."""
+        return self._told.is_alive(peer) and self._told.lives[peer] == life
 
     def _open(self, source: int, target: int) -> bool:
         link = self._network.links[source].get(target)

@@ -1,0 +1,253 @@
+"""The protocol core in the engine: peers agree whatever happens, and checkers bite when the core is wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from pubsub.accept import Acceptor, Verdict
+from pubsub.core import Core, Parameters
+from pubsub.record import Record
+from pubsub.repair import Repair
+from pubsub.state import MachineState, OwnerState, root_of
+from simulations.conditions import Conditions
+from simulations.errors import Violation
+from simulations.faults import Crash, Heal, Partition, Restart, storm
+from simulations.gossip import SECOND, GossipNetwork, Report
+from simulations.simulation import Verb
+
+Faults = Sequence[tuple[int, Verb]]
+
+
+def run(seed: int, *, peers: int = 20, rate: float = 15, seconds: float = 10, quiet: float = 30, **more: Any) -> Report:
+    replay = f"GossipNetwork(seed={seed}, peers={peers}, rate={rate}).run({seconds}, {quiet})"
+    return GossipNetwork(seed=seed, peers=peers, rate=rate, replay=replay, **more).run(seconds, quiet)
+
+
+# -- what it does
+
+
+def test_everybody_learns_everything(seed: int) -> None:
+    report = run(seed)
+    assert report.updates > 100
+    assert report.p99 < 2_000
+
+
+@pytest.mark.parametrize("loss", [0.02, 0.2, 0.4])
+def test_lost_frames_are_made_good(loss: float, seed: int) -> None:
+    assert run(seed, conditions=Conditions(loss=loss)).gaps > 0
+
+
+def test_duplicated_and_reordered_frames_do_no_harm(seed: int) -> None:
+    run(seed, conditions=Conditions(duplicate=0.3, reorder=0.3))
+
+
+def test_a_partition_heals(seed: int) -> None:
+    faults: Faults = [(2 * SECOND, Partition(range(8))), (9 * SECOND, Heal())]
+    assert run(seed, faults=faults).repaired > 0
+
+
+@pytest.mark.parametrize("disk", [True, False], ids=["disk", "no-disk"])
+def test_a_crashed_peer_comes_back_as_itself(disk: bool, seed: int) -> None:
+    run(seed, faults=[(3 * SECOND, Crash(4)), (6 * SECOND, Restart(4, disk=disk))])
+
+
+@pytest.mark.parametrize("planes", [Parameters(repair=False), Parameters(links=False)], ids=["links", "repair"])
+def test_each_plane_alone_makes_a_kind_network_agree(planes: Parameters, seed: int) -> None:
+    run(seed, parameters=planes, quiet=60)
+
+
+def test_a_large_owner_fits_through(seed: int) -> None:
+    run(seed, peers=6, states=500, seconds=4)
+
+
+@pytest.mark.parametrize("number", range(30))
+def test_storms(number: int, seed: int) -> None:
+    chosen = seed + number
+    run(chosen, seconds=15, quiet=40, faults=storm(chosen, 20, 15 * SECOND, count=12))
+
+
+def test_the_same_seed_gives_the_same_trace_whatever_the_hash_seed() -> None:
+    script = (
+        "from simulations.gossip import GossipNetwork\n"
+        "from simulations.faults import storm\n"
+        "network = GossipNetwork(seed=5, peers=12, rate=10, faults=storm(5, 12, 5_000_000))\n"
+        "print(network.run(5, 20).trace)\n"
+    )
+    traces = []
+    for hash_seed in ("0", "1", "77"):
+        env = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        traces.append(done.stdout)
+    assert len(set(traces)) == 1
+
+
+# -- what checkers are for: each of these cores has one fault
+
+
+class ForgetsEpochs(Core[int]):
+    """Takes the larger version for the newer record, whatever the epoch."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        order_of = self.ledger.order_of
+        judge = self.acceptor._judge
+
+        def careless(record: Record, now: int, limited: bool) -> Any:
+            known = order_of(record.header.owner)
+            if known is not None and record.header.version <= known[1]:
+                return self.acceptor_duplicate()
+            return judge(record, now, limited)
+
+        object.__setattr__(self, "acceptor", _Judging(self.acceptor, careless))
+
+    def acceptor_duplicate(self) -> Any:
+        from pubsub.accept import Accepted
+
+        return Accepted(Verdict.DUPLICATE)
+
+
+class _Judging:
+    """An acceptor with another judge."""
+
+    def __init__(self, acceptor: Acceptor, judge: Callable[..., Any]) -> None:
+        self._acceptor = acceptor
+        self._judge = judge
+
+    def consider(self, record: Record, now: int, *, limited: bool = True) -> Any:
+        accepted = self._judge(record, now, limited)
+        self._acceptor.counts[accepted.verdict] += 1
+        return accepted
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._acceptor, name)
+
+
+def merge_by_sum(old: OwnerState | None, record: Record) -> OwnerState | None:
+    """Add ticks up instead of taking the larger ones, and believe the result."""
+    known = {} if old is None or record.full else dict(old)
+    for part in record.parts:
+        before = known.get(part.index)
+        if before is None and part.description is not None and part.schema is not None:
+            before = MachineState.build(part.index, part.description, part.schema, ())
+        if before is not None:
+            ticks = list(before.ticks)
+            for state, tick in part.ticks:
+                ticks += [0] * (state + 1 - len(ticks))
+                ticks[state] += tick
+            known[part.index] = MachineState.build(part.index, before.description, before.schema, tuple(ticks))
+    return OwnerState(record.header, known)
+
+
+def merge_without_root(old: OwnerState | None, record: Record) -> OwnerState | None:
+    """Merge, and believe the result whether or not it has the signed root."""
+    known = {} if old is None or record.full else dict(old)
+    for part in record.parts:
+        before = known.get(part.index)
+        if before is None and part.description is not None and part.schema is not None:
+            before = MachineState.build(part.index, part.description, part.schema, ())
+        if before is not None:
+            known[part.index] = before.merged(part)
+    assert root_of(known.values())
+    return OwnerState(record.header, known)
+
+
+class SumsUp(Core[int]):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{**options, "merge": merge_by_sum})
+
+
+class BelievesAnyBody(Core[int]):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{**options, "merge": merge_without_root})
+
+
+class SkipsABucket(Core[int]):
+    """Repairs all buckets but some."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        answer = self.repair.answer
+
+        def partly(peer: object, stream: int, summary: Any, now: int) -> Any:
+            entries = answer(peer, stream, summary, now)
+            if entries is None:
+                return None
+            return type(entries)(entries.buckets, tuple(e for e in entries.entries if e[0] % 4))
+
+        object.__setattr__(self, "repair", _Answering(self.repair, partly))
+
+
+class _Answering:
+    """A repair with another answer."""
+
+    def __init__(self, repair: Repair, answer: Callable[..., Any]) -> None:
+        object.__setattr__(self, "_repair", repair)
+        object.__setattr__(self, "answer", answer)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._repair, name)
+
+
+class ForgetsItsEpoch(Core[int]):
+    """Begins every life in the same epoch, with version 1: its clock goes back."""
+
+    def start(self, now: int) -> Any:
+        outputs = super().start(now)
+        return outputs
+
+    def _save_epoch(self, epoch: int) -> None:
+        self.publisher.epoch = 0
+
+    def _publish(self, now: int, out: Any) -> None:
+        self.publisher.epoch = 7
+        super()._publish(now, out)
+
+    def _outlive(self, header: Any, now: int, out: Any) -> None:
+        return
+
+
+class NeverRedials(Core[int]):
+    def link_down(self, now: int, peer: int) -> Any:
+        outputs = super().link_down(now, peer)
+        self._redials.clear()
+        return outputs
+
+
+class NeverAsks(Core[int]):
+    """Has gaps and leaves them, where nobody repairs them either."""
+
+    def _consider(self, parcel: Any, peer: int, now: int, out: Any, *, limited: bool) -> Verdict:
+        verdict = super()._consider(parcel, peer, now, out, limited=limited)
+        for link in self.links.values():
+            link.wants.clear()
+        return verdict
+
+
+RESTARTS: Faults = [(3 * SECOND, Crash(4)), (5 * SECOND, Restart(4))]
+SPLIT: Faults = [(1 * SECOND, Partition(range(10))), (9 * SECOND, Heal())]
+ALONE: Faults = [(2 * SECOND, Partition([3])), (3 * SECOND, Crash(3)), (4 * SECOND, Restart(3)), (9 * SECOND, Heal())]
+LOSSY = Conditions(loss=0.3)
+
+
+@pytest.mark.parametrize(
+    ("node", "options"),
+    [
+        pytest.param(ForgetsEpochs, {"faults": RESTARTS}, id="forgotten-epoch-check"),
+        pytest.param(SumsUp, {}, id="merge-by-sum"),
+        pytest.param(BelievesAnyBody, {"conditions": LOSSY}, id="root-not-checked"),
+        pytest.param(SkipsABucket, {"faults": SPLIT}, id="repair-skips-a-bucket"),
+        pytest.param(ForgetsItsEpoch, {"faults": RESTARTS}, id="clock-moved-back-on-restart"),
+        pytest.param(NeverRedials, {"faults": ALONE}, id="links-not-redialled"),
+        pytest.param(NeverAsks, {"conditions": LOSSY, "parameters": Parameters(repair=False)}, id="gaps-left-open"),
+    ],
+)
+def test_a_planted_fault_is_caught(node: Callable[..., Core[int]], options: dict[str, Any], seed: int) -> None:
+    with pytest.raises(Violation, match="replay"):
+        run(seed, node=node, **options)
