@@ -152,7 +152,7 @@ class Publisher:
         if reader.is_disposed:
             raise ExposeError(f"{reader.id} was disposed of")
         if any(e.reader.id == reader.id and e.reader.is_disposed for e in self._exposures.values()):
-            self._bury()
+            self._bury(self.exposures)
         if any(e.reader is reader for e in self._exposures.values()):
             raise ExposeError(f"{reader.id} is exposed already")
         if any(e.reader.id == reader.id for e in self._exposures.values()):
@@ -181,9 +181,10 @@ class Publisher:
                 return
         raise ExposeError(f"{reader.id} is not exposed")
 
-    def _bury(self) -> None:
-        for exposure in [e for e in self._exposures.values() if e.reader.is_disposed]:
-            self._take_back(exposure)
+    def _bury(self, exposures: Sequence[Exposure]) -> None:
+        for exposure in exposures:
+            if exposure.reader.is_disposed:
+                self._take_back(exposure)
 
     def _take_back(self, exposure: Exposure) -> None:
         del self._exposures[exposure.index]
@@ -232,20 +233,28 @@ class Publisher:
             ExposeError: a machine has become one that cannot be published. Nothing was: flush again for the others. It
                 stays published as it was, and is looked at again when it has changed again.
         """
-        self._bury()
+        self._bury([self._exposures[index] for index in self._dirty])
         old = self.state
-        machines = {} if old is None else {i: m for i, m in old.items() if i in self._exposures}
+        machines = {} if old is None else dict(old.items())
+        if self._gone:
+            machines = {index: machine for index, machine in machines.items() if index in self._exposures}
+        has_news, is_sorted = bye or old is None or len(machines) < len(old), True
         for index in tuple(self._dirty):
+            before = machines.get(index)
             try:
-                machines[index] = self._read(self._exposures[index], machines.get(index))
+                machine = self._read(self._exposures[index], before)
             except ExposeError:
                 del self._dirty[index]
                 raise
+            if machine != before:
+                machines[index] = machine
+                has_news, is_sorted = True, is_sorted and before is not None
         self._dirty.clear()
         self._gone = False
-        machines = {index: machines[index] for index in sorted(machines)}
-        if old is not None and dict(old) == machines and not bye:
+        if not has_news:
             return None
+        if not is_sorted:
+            machines = {index: machines[index] for index in sorted(machines)}
         self.version += 1
         flags = BYE if bye else 0
         root = root_of(machines.values())

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import permutations
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -548,3 +549,4 @@ class HostileRelay(RuleBasedStateMachine):
 
 
 TestHostileRelay = HostileRelay.TestCase
+TestHostileRelay.settings = settings(max_examples=60)

@@ -10,15 +10,15 @@ from simulations.fuzz import Fuzzer
 
 def test_mutated_bytes_are_never_taken_for_what_they_are_not(seed: int) -> None:
     fuzzer = Fuzzer(seed)
-    fuzzer.run(range(20_000))
+    fuzzer.run(range(10_000))
     counts = fuzzer.counts
-    assert sum(counts.values()) == 20_000
+    assert sum(counts.values()) == 10_000
     for verdict in (Verdict.COMMITTED, Verdict.GAP, Verdict.OLDER, Verdict.DUPLICATE, Verdict.BAD_SIGNATURE):
         assert counts[f"record: {verdict.value}"] > 0, "the mutations are too wild to get that far"
     for verdict in (Verdict.EQUIVOCATION, Verdict.OWN, Verdict.BACKWARDS):
         assert counts[f"record: {verdict.value}"] == 0
-    assert counts["record: refused by the decoder"] > 5_000
-    assert counts["proof: refused by the decoder"] > 1_000
+    assert counts["record: refused by the decoder"] > 3_000
+    assert counts["proof: refused by the decoder"] > 500
 
 
 def test_memory_is_bounded_whatever_comes_in(seed: int) -> None:
