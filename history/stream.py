@@ -26,6 +26,11 @@ class Identity:
     tags: tuple[str, ...] = ()
     parent: str | None = None
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What makes a machine this one."""
+        return self.owner, self.name
+
 
 @dataclass(slots=True)
 class Known:

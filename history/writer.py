@@ -208,7 +208,7 @@ class Writer:
         items = [buffer.popleft() for _ in range(min(len(buffer), self.limits.batch))]
         if not items:
             return
-        streams = list(dict.fromkeys(item[0] for item in items))
+        streams = self._first_lives(items)
         for stream in streams:
             if stream.known is None and not self._persist(lambda stream=stream: self._register(stream)):  # type: ignore[misc]
                 return
@@ -223,6 +223,21 @@ class Writer:
             self.counts.batches += 1
         self._tell_room()
         self._on_commit()
+
+    def _first_lives(self, items: list[Item]) -> list[Stream]:
+        """Return the streams of these items; give back all from the second life of a machine on, if there is one."""
+        streams = list(dict.fromkeys(item[0] for item in items))
+        if all(stream.known is not None for stream in streams):
+            return streams
+        seen = set()
+        for stream in streams:
+            if stream.known is None and stream.identity.key in seen:
+                place = next(i for i, item in enumerate(items) if item[0] is stream)
+                self._buffer.extendleft(reversed(items[place:]))
+                del items[place:]
+                return list(dict.fromkeys(item[0] for item in items))
+            seen.add(stream.identity.key)
+        return streams
 
     def _encode(self, items: Iterator[Item], made: list[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
         """Yield rows while they are being written, and keep them in `made` in case they have to be written again."""
