@@ -19,12 +19,13 @@ from pubsub.ledger import Ledger
 from pubsub.link import NEVER, Link
 from pubsub.messages import Entries, Exchange, Frame, Parcel, Summary
 from pubsub.publisher import Exposure, Publisher
-from pubsub.record import Header
+from pubsub.record import Header, Record
 from pubsub.repair import Buckets, Repair
-from pubsub.state import OwnerState
+from pubsub.state import OwnerState, merge
 
 P = TypeVar("P", bound=Hashable)
 EPOCH = "epoch"  # key of the disk
+FIRST_REDIAL, MAX_REDIAL = SECOND, 60 * SECOND  # us; doubled in between, and up to twice that by chance
 MAX_DIAL_KNOWN = 8  # one repair in so many is with a known peer that is not connected
 
 
@@ -81,7 +82,7 @@ class Core(Generic[P]):
         domain: the topic.
         parameters: see there.
         allowed: the owners of a closed topic; None: anybody.
-        is_signed: verifies headers; a simulation shares one cache among its peers.
+        is_signed, merge: verify headers and compute states; a simulation shares both among its peers.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Core(Generic[P]):
         parameters: Parameters | None = None,
         allowed: Collection[bytes] | None = None,
         is_signed: Callable[[Header], bool] | None = None,
+        merge: Callable[[OwnerState | None, Record], OwnerState | None] = merge,
     ) -> None:
         self.host = host
         self.identity = identity
@@ -100,7 +102,7 @@ class Core(Generic[P]):
         self.clock = HybridClock(host.wall)
         self.ledger = Ledger()
         self.buckets = Buckets()
-        self.acceptor = Acceptor(domain, self.ledger, self.clock, identity.owner, allowed, is_signed)
+        self.acceptor = Acceptor(domain, self.ledger, self.clock, identity.owner, allowed, is_signed, merge)
         self.publisher = Publisher(identity, domain, self.clock, 0)
         self.links: dict[P, Link] = {}
         self.repair = Repair(self.ledger, self.buckets, host.random, _whole)
@@ -108,10 +110,12 @@ class Core(Generic[P]):
         self._dialed: dict[P, bool] = {}
         self._known_peers: dict[P, None] = {}
         self._streams: dict[P, int] = {}
+        self._redials: dict[P, tuple[int, int]] = {}  # peer -> when to dial it again, and the pause before that, us
         self._own_due = NEVER
         self._last_flush = -NEVER
         self._wake = NEVER
         self._watchers: dict[int, _Watcher] = {}
+        self._started = False
 
     # -- inputs
 
@@ -121,6 +125,7 @@ class Core(Generic[P]):
         epoch = max(int.from_bytes(stored, "big") + 1 if stored else 1, self.host.wall() // 1000)
         self._save_epoch(epoch)
         self.publisher.epoch = epoch
+        self._started = True
         out: list[Output[P]] = []
         if self.parameters.repair:
             self.repair.schedule(now, fast=True)
@@ -133,14 +138,19 @@ class Core(Generic[P]):
         self.links[peer] = Link(self.parameters.tau, now)
         self._dialed[peer] = dialed_by_us
         self._known_peers[peer] = None
+        self._redials.pop(peer, None)
         self._streams[peer] = -1 if dialed_by_us else 0
         if self.parameters.repair and dialed_by_us:
             self._begin_session(peer, now, out)
         return self._finish(now, out)
 
     def link_down(self, now: int, peer: P) -> list[Output[P]]:
-        """Forget a neighbour, and the sessions with it."""
+        """Forget a neighbour and the sessions with it, and dial it again in a while; or the next time, if it failed."""
         self.links.pop(peer, None)
+        pause = min(2 * self._redials[peer][1], MAX_REDIAL) if peer in self._redials else FIRST_REDIAL
+        # who was dialled waits longer: the other end is likely to dial, and if it does not, it may have forgotten us
+        patience = pause if self._dialed.get(peer, True) else 3 * pause
+        self._redials[peer] = (now + round(patience * (1 + self.host.random.random())), pause)
         for key in [key for key in self.repair.sessions if key[0] == peer]:
             del self.repair.sessions[key]
             self.repair.counts.broken += 1
@@ -176,12 +186,16 @@ class Core(Generic[P]):
                 self._flush_link(peer, link, now, out)
         if self.parameters.repair and self.repair.due <= now:
             self._repair(now, out)
+        for peer, (due, pause) in self._redials.items():
+            if due <= now:
+                out.append((DIAL, peer))
+                self._redials[peer] = (now + MAX_REDIAL, pause)  # if nothing comes of it, not even a failure
         return self._finish(now, out)
 
     # -- this peer's own machines
 
     def expose(self, now: int, machine: Reader) -> list[Output[P]]:
-        """Publish a machine, and all its changes, from now on.
+        """Publish a machine, and all its changes, from now on, or from the start on.
 
         Raises:
             ExposeError: it cannot be published. Nothing has changed.
@@ -189,7 +203,7 @@ class Core(Generic[P]):
         exposure = self.publisher.expose(machine)
         watcher = self._watchers[exposure.index] = _Watcher(self.publisher, exposure)
         machine.add_tracer(watcher)
-        return self.changed(now)
+        return self.changed(now) if self._started else []
 
     def unexpose(self, now: int, machine: Reader) -> list[Output[P]]:
         """Take a machine back."""
@@ -267,12 +281,20 @@ class Core(Generic[P]):
 
     def _take_frame(self, peer: P, link: Link, frame: Frame, now: int, out: list[Output[P]]) -> None:
         link.take(frame, now)
+        states, dirty, known_already = self.ledger.states, link.dirty, 0
         for parcel in frame.parcels:
-            self._consider(parcel, peer, now, out, limited=not parcel.record.full)
-            owner = parcel.record.header.owner
-            state = self.ledger.states.get(owner)
-            if owner in link.dirty and state is not None and state.order <= parcel.record.header.order:
-                del link.dirty[owner]  # it has what we would have told it
+            header = parcel.record.header
+            owner = header.owner
+            state = states.get(owner)
+            # most of what neighbours say has been said by another one: this is the inner loop of the network
+            if state is not None and state.header.root == header.root and state.order == header.order:
+                known_already += 1
+            else:
+                self._consider(parcel, peer, now, out, limited=not parcel.record.full)
+                state = states.get(owner)
+            if owner in dirty and state is not None and state.order <= header.order:
+                del dirty[owner]  # it has what we would have told it
+        self.acceptor.counts[Verdict.DUPLICATE] += known_already
         for short in frame.wants:
             state = self.buckets.find(short)
             if state is None:
@@ -359,6 +381,8 @@ class Core(Generic[P]):
         """Ask to be woken for what is due next."""
         due = min([link.due for link in self.links.values()], default=NEVER)
         due = min(due, self._own_due, self.repair.due if self.parameters.repair else NEVER)
+        if self._redials:
+            due = min(due, min(at for at, _ in self._redials.values()))
         if due < self._wake:
             self._wake = due
             out.append((WAKE, max(due, now)))

@@ -70,13 +70,15 @@ class OwnerState(Mapping[int, MachineState]):
     ``header`` is the signed header that covers exactly this.
     """
 
-    __slots__ = ("_machines", "header", "mark", "parcels")
+    __slots__ = ("_machines", "header", "mark", "parcels", "successors")
 
     def __init__(self, header: Header, machines: Mapping[int, MachineState]) -> None:
         self.header = header
         self._machines = machines
         self.mark = crc32(header.root + header.owner + b"%d.%d" % header.order)
         """32 bits for fingerprints of many states together."""
+        self.successors: dict[int, tuple[Record, OwnerState | None]] | None = None
+        """What records made of this state, by their `id`; only `SharedMerge` fills it."""
         self.parcels: dict[tuple[int, int] | None, Any] = {}
         """The records that lead here, by the order of the state they lead from: what links have made so far."""
 
@@ -180,3 +182,32 @@ def merge(old: OwnerState | None, record: Record) -> OwnerState | None:
     if root_of(ordered.values()) != header.root:
         return None
     return OwnerState(header, ordered)
+
+
+class SharedMerge:
+    """`merge` for many peers of one process: what one of them has computed, the others take over.
+
+    Records and states are immutable and handed on as they are in a simulation, so the same two objects give the same
+    result. It is kept with the old state, and goes with it.
+    """
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[bytes, int, int, bytes], OwnerState] = {}
+
+    def __call__(self, old: OwnerState | None, record: Record) -> OwnerState | None:
+        """Return the state after a record; see `merge`."""
+        header = record.header
+        if old is None or record.full:
+            key = (header.owner, header.epoch, header.version, header.root)
+            known = self._first.get(key)
+            if known is None and (known := merge(old, record)) is not None:
+                self._first[key] = known
+                if len(self._first) > 65_536:
+                    del self._first[next(iter(self._first))]
+            return known
+        if old.successors is None:
+            old.successors = {}
+        found = old.successors.get(id(record))
+        if found is None:  # the record is kept too, so that its id stays its own
+            found = old.successors[id(record)] = (record, merge(old, record))
+        return found[1]
