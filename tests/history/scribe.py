@@ -3,8 +3,8 @@
     python scribe.py
 
 Reads ``URL ROUNDS`` line by line, and forks a child for each, which saves loading everything 60 times. Its id is told
-as ``pid ID``, and in the end ``end CODE``, which wants an empty line for an answer. In between, the child tells ``machine epoch seq``: everything of that
-machine's life up to this number has been acknowledged.
+as ``pid ID``, and in the end ``end CODE``, which wants an empty line for an answer. In between, the child tells
+``machine epoch seq``: everything of that machine's life up to this number has been acknowledged.
 """
 
 from __future__ import annotations
