@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -68,6 +67,10 @@ class Wall:
         return self.at
 
 
+#: Ends the server and clears up when this process is gone, whatever ended it: then nobody holds the pipe any more.
+WATCH = 'read -r _; "$0/pg_ctl" -D "$1/data" -m immediate -w stop; cd /; rm -rf "$1"'
+
+
 class Server:
     """A PostgreSQL server of our own, in a temporary folder, on a socket in it."""
 
@@ -83,11 +86,20 @@ class Server:
             self._as = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
             owner = entry.pw_name
         self.owner = owner
+        self._watch = subprocess.Popen(
+            ["sh", "-c", WATCH, binaries, self.folder],
+            cwd="/",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # out of reach of the keyboard
+            **self._as,
+        )
         try:
             self._run("initdb", "--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "-D", str(self.data))
             self.start()
         except BaseException:
-            shutil.rmtree(self.folder)
+            self.end()
             raise
 
     def _run(self, command: str, *arguments: str) -> None:
@@ -113,6 +125,10 @@ class Server:
     def stop(self, mode: str = "immediate") -> None:
         """Stop it; ``immediate`` is as good as a crash."""
         self._run("pg_ctl", "-D", str(self.data), "-w", "-m", mode, "stop")
+
+    def end(self) -> None:
+        """Stop it for good, and remove its folder."""
+        self._watch.communicate()
 
     def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         """Return a connection that commits each statement."""
@@ -149,8 +165,7 @@ def server(pytestconfig: pytest.Config) -> Iterator[Server]:
     try:
         yield server
     finally:
-        server.stop()
-        shutil.rmtree(server.folder)
+        server.end()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from history import Diff, History, LogicalTime, QuestionError, Record, UnknownMachineError
+from history import (
+    Diff,
+    History,
+    LogicalTime,
+    QuestionError,
+    Questions,
+    Record,
+    UnknownMachineError,
+    open_store,
+)
 from machine import Event, Machine, State, bind_state
 
 if TYPE_CHECKING:
@@ -171,6 +180,33 @@ async def test_names_that_are_unknown(place: Place, kept: Kept, wall: Wall) -> N
             await history.page(0)
         with pytest.raises(QuestionError, match="@3 is a time of one machine: ask about one"):
             await history.network("@3")
+
+
+async def test_who_reads_beside_the_writer_learns_of_new_machines_and_states(
+    lasting: Place, kept: Kept, wall: Wall
+) -> None:
+    lamp = build()
+    async with kept(lasting) as history:
+        history.record(lamp)
+        play(lamp, wall, "+On")
+        await history.sync()
+        store = open_store(lasting.url)
+        store.open()
+        try:
+            ask = Questions(store, wall)
+            assert ask.as_of("lamp").active == ("On",)
+            lamp.verify_states(["Exception", "Broken", "On"])
+            lamp.set_schema({**lamp.schema, "Hot": State()})
+            play(lamp, wall, "+Hot")
+            door = build("door", ["Open"])
+            history.record(door)
+            play(door, wall, "+Open")
+            await history.sync()
+            assert ask.as_of("lamp").active == ("On", "Hot")
+            assert ask.as_of("door").active == ("Open",)
+            assert [r.activated for r in ask.between(mutation="add")] == [("On",), ("Hot",), ("Open",)]
+        finally:
+            store.close()
 
 
 # -- several machines
