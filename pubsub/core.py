@@ -1,7 +1,7 @@
 """The core: one peer's whole protocol, sans-IO. Inputs come with the time, outputs are told to the caller.
 
-So far: links (P2) and repair (P3). The core owns the ledger of all owners' states, the publisher of this peer's own
-machines, and a `Link` for each connection; see `pubsub.boundary` for what it is called with and what it returns.
+So far: eager (P1), links (P2) and repair (P3). The core owns the ledger of all owners' states, the publisher of this
+peer's own machines, and a `Link` for each connection; see `pubsub.boundary` for what it is called with and returns.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from typing import Generic, TypeVar
 
 from machine import Reader, Tracer, Transition
 from pubsub.accept import SECOND, Acceptor, Verdict
-from pubsub.boundary import DIAL, LINK, NOTIFY, SEND, SYNC, WAKE, Host, Message, Output
+from pubsub.boundary import DIAL, HANG_UP, LINK, NOTIFY, PUBLISH, REFUSE, SEND, SYNC, WAKE, Host, Message, Output
+from pubsub.eager import MAX_RATE, Eager
+from pubsub.errors import ExposeError, IdentityError
 from pubsub.hlc import HybridClock
 from pubsub.identity import Domain, Identity, short_of
 from pubsub.ledger import Ledger
@@ -36,12 +38,15 @@ class Parameters:
     Attributes:
         tau: the shortest time between two flushes of a link, and of this peer's own news. 100 ms up to 300 peers,
             250 ms above.
-        links, repair: planes P2 and P3.
+        eager, links, repair: planes P1, P2 and P3. The eager one needs a shell with a topic.
+        eager_rate: unique messages/s up to which the topic is used.
     """
 
     tau: int = SECOND // 10
+    eager: bool = False
     links: bool = True
     repair: bool = True
+    eager_rate: int = MAX_RATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,10 @@ class CoreCounts:
     wants_unknown: int = 0
     misplaced: int = 0
     """Messages of a kind that does not belong where it came from."""
+    accused: int = 0
+    """Neighbours that were left because they passed on a record with a bad signature."""
+    unpublished: int = 0
+    """Flushes that a machine which cannot be published held up; the others went out."""
     restarts: int = 0
     """Epochs that were begun because somebody published under this key."""
     unknown_sessions: int = 0
@@ -106,6 +115,7 @@ class Core(Generic[P]):
         self.publisher = Publisher(identity, domain, self.clock, 0)
         self.links: dict[P, Link] = {}
         self.repair = Repair(self.ledger, self.buckets, host.random, _whole)
+        self.eager = Eager(self.parameters.eager_rate)
         self.counts = CoreCounts()
         self._dialed: dict[P, bool] = {}
         self._known_peers: dict[P, None] = {}
@@ -151,9 +161,7 @@ class Core(Generic[P]):
         # who was dialled waits longer: the other end is likely to dial, and if it does not, it may have forgotten us
         patience = pause if self._dialed.get(peer, True) else 3 * pause
         self._redials[peer] = (now + round(patience * (1 + self.host.random.random())), pause)
-        for key in [key for key in self.repair.sessions if key[0] == peer]:
-            del self.repair.sessions[key]
-            self.repair.counts.broken += 1
+        self._drop_sessions(peer)
         return self._finish(now, [])
 
     def receive(self, now: int, peer: P, channel: int, stream: int, message: Message) -> list[Output[P]]:
@@ -171,9 +179,16 @@ class Core(Generic[P]):
         return self._finish(now, out)
 
     def topic(self, now: int, peer: P, message: Message) -> list[Output[P]]:
-        """Take a message of the topic: none are expected, the eager plane is not built yet."""
-        self.counts.misplaced += 1
-        return []
+        """Take a message of the topic; one that is no record of its owner is not passed on."""
+        if not isinstance(message, Parcel) or not self.parameters.eager:
+            self.counts.misplaced += 1
+            return [(REFUSE, "no record")]
+        self.eager.note(now)
+        out: list[Output[P]] = []
+        verdict = self._consider(message, None, now, out, limited=True)
+        if verdict in (Verdict.BAD_SIGNATURE, Verdict.NOT_ALLOWED, Verdict.TOO_FAST):
+            out.append((REFUSE, verdict.value))
+        return self._finish(now, out)
 
     def timer(self, now: int) -> list[Output[P]]:
         """Do what is due."""
@@ -230,7 +245,7 @@ class Core(Generic[P]):
     def _publish(self, now: int, out: list[Output[P]]) -> None:
         self._own_due = NEVER
         before = self.publisher.state
-        if not self.publisher.has_news or self.publisher.flush() is None:
+        if not self._flush_own(out):
             return
         self._last_flush = now
         state = self.publisher.state
@@ -238,7 +253,20 @@ class Core(Generic[P]):
         self.ledger.commit(state)
         self.buckets.put(before if before is not None else self.buckets.find(short_of(state.owner)), state)
         out.append((NOTIFY, Published(state)))
-        self._spread(state, before, None, now)
+        if self.parameters.eager and self.links and self.eager.may_publish(now):
+            out.append((PUBLISH, _parcel(state, before)))
+        else:
+            self._spread(state, before, None, now)
+
+    def _flush_own(self, out: list[Output[P]]) -> bool:
+        """Sign what is new; tell whether there was anything. What cannot be published is told, once a change."""
+        while self.publisher.has_news:
+            try:
+                return self.publisher.flush() is not None
+            except ExposeError as error:
+                self.counts.unpublished += 1
+                out.append((NOTIFY, error))
+        return False
 
     def _save_epoch(self, epoch: int) -> None:
         self.host.disk.write(EPOCH, epoch.to_bytes(8, "big"))
@@ -246,16 +274,21 @@ class Core(Generic[P]):
 
     # -- records
 
-    def _consider(self, parcel: Parcel, peer: P, now: int, out: list[Output[P]], *, limited: bool) -> Verdict:
-        """Judge a record that a neighbour sent, and pass on what is new."""
+    def _consider(self, parcel: Parcel, peer: P | None, now: int, out: list[Output[P]], *, limited: bool) -> Verdict:
+        """Judge a record from a neighbour, or (None) from the topic; pass on what is new and not on the topic."""
         accepted = self.acceptor.consider(parcel.record, now, limited=limited)
         verdict, state = accepted.verdict, accepted.state
         if state is not None:
             self.buckets.put(accepted.before, state)
             out.append((NOTIFY, Committed(state, accepted.before)))
-            self._spread(state, accepted.before, peer, now)
-        if verdict is Verdict.GAP:
+            if peer is not None:
+                self._spread(state, accepted.before, peer, now)
+        torn = verdict is Verdict.EQUIVOCATION and state is None and accepted.proof is not None
+        if torn and accepted.proof is not None:  # the larger root is to win everywhere, and we have not all of it
+            torn = accepted.proof.larger == parcel.record.header
+        if (verdict is Verdict.GAP or torn) and self.links:
             self.counts.gaps += 1
+            peer = self.host.random.choice(list(self.links)) if peer is None else peer  # the topic answers nobody
             self.links[peer].want(short_of(parcel.record.header.owner), now)
         elif verdict is Verdict.OWN:
             self._outlive(parcel.record.header, now, out)
@@ -266,7 +299,11 @@ class Core(Generic[P]):
         if header.epoch < self.publisher.epoch:
             return
         self.counts.restarts += 1
-        self.publisher.restart(header.epoch + 1)
+        try:
+            self.publisher.restart(header.epoch + 1)
+        except IdentityError as error:  # no epoch is left above it: this key can never speak again
+            out.append((NOTIFY, error))
+            return
         self._save_epoch(self.publisher.epoch)
         self._publish(now, out)
 
@@ -290,7 +327,11 @@ class Core(Generic[P]):
             if state is not None and state.header.root == header.root and state.order == header.order:
                 known_already += 1
             else:
-                self._consider(parcel, peer, now, out, limited=not parcel.record.full)
+                asked = parcel.record.full and link.asked.pop(short_of(owner), self) is None
+                verdict = self._consider(parcel, peer, now, out, limited=not asked)
+                if verdict is Verdict.BAD_SIGNATURE:
+                    self._accuse(peer, out)
+                    return
                 state = states.get(owner)
             if owner in dirty and state is not None and state.order <= header.order:
                 del dirty[owner]  # it has what we would have told it
@@ -302,6 +343,18 @@ class Core(Generic[P]):
             else:
                 self.counts.wants_served += 1
                 link.mark(state.owner, None, now)
+
+    def _accuse(self, peer: P, out: list[Output[P]]) -> None:
+        """Leave a neighbour that passed on what no honest one would have taken: each one costs a verification."""
+        self.counts.accused += 1
+        del self.links[peer]
+        self._drop_sessions(peer)
+        out.append((HANG_UP, peer))
+
+    def _drop_sessions(self, peer: P) -> None:
+        for key in [key for key in self.repair.sessions if key[0] == peer]:
+            del self.repair.sessions[key]
+            self.repair.counts.broken += 1
 
     def _flush_link(self, peer: P, link: Link, now: int, out: list[Output[P]]) -> None:
         frame = link.flush(now, self._delta)
@@ -360,6 +413,9 @@ class Core(Generic[P]):
             return
         for parcel in message.parcels:
             verdict = self._consider(parcel, peer, now, out, limited=False)
+            if verdict is Verdict.BAD_SIGNATURE:
+                self._accuse(peer, out)
+                return
             session.moved += verdict is Verdict.COMMITTED
             repair.counts.moved += verdict is Verdict.COMMITTED
         if message.wants:
@@ -402,11 +458,15 @@ class _Watcher(Tracer):
         if transition.ticks_before != transition.ticks_after:
             self.publisher.changed(self.exposure)
 
+    def machine_dispose(self, machine: Reader) -> None:
+        """Note the end, which makes a tombstone."""
+        self.publisher.changed(self.exposure)
+
 
 def _parcel(state: OwnerState, before: OwnerState | None) -> Parcel:
     """Return the delta between two states as a parcel; made once for all links and, in a simulation, all peers."""
     known = state.parcels
-    key = before.order if before is not None and before.header.epoch == state.header.epoch else None
+    key = before.header.root if before is not None and before.header.epoch == state.header.epoch else None
     parcel: Parcel | None = known.get(key)
     if parcel is None:
         parcel = known[key] = Parcel.of(state.record(full=key is None, since=before))

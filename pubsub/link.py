@@ -17,6 +17,7 @@ from pubsub.state import OwnerState
 FIRST = 10_000  # us that the first news waits for company on a link that was idle
 WINDOW = 256 * 1024  # bytes under way to one receiver
 MAX_WANTS = 512  # in one frame
+MAX_ASKED = 8192
 NEVER = 2**62
 
 
@@ -40,7 +41,7 @@ class Link:
 
     Attributes:
         dirty: owner -> the state that the neighbour is taken to have; None: nothing of it.
-        wants: short forms of owners to ask it for.
+        wants, asked: short forms of owners to ask it for, and of those that it was asked for and has not sent yet.
         due: when to flush, us; NEVER if there is nothing to say.
         heard: when anything was last received from it.
     """
@@ -49,6 +50,7 @@ class Link:
     heard: int
     dirty: dict[bytes, OwnerState | None] = field(default_factory=dict)
     wants: dict[bytes, None] = field(default_factory=dict)
+    asked: dict[bytes, None] = field(default_factory=dict)
     due: int = NEVER
     counts: LinkCounts = field(default_factory=LinkCounts)
     _last_flush: int = -NEVER
@@ -70,6 +72,9 @@ class Link:
     def want(self, short: bytes, now: int) -> None:
         """Ask the neighbour for an owner's whole state."""
         self.wants[short] = None
+        self.asked[short] = None
+        if len(self.asked) > MAX_ASKED:
+            del self.asked[next(iter(self.asked))]
         self._schedule(now)
 
     def ping(self, now: int) -> None:

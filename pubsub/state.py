@@ -79,8 +79,8 @@ class OwnerState(Mapping[int, MachineState]):
         """32 bits for fingerprints of many states together."""
         self.successors: dict[int, tuple[Record, OwnerState | None]] | None = None
         """What records made of this state, by their `id`; only `SharedMerge` fills it."""
-        self.parcels: dict[tuple[int, int] | None, Any] = {}
-        """The records that lead here, by the order of the state they lead from: what links have made so far."""
+        self.parcels: dict[bytes | None, Any] = {}
+        """The records that lead here, by the root of the state they lead from: what links have made so far."""
 
     @property
     def owner(self) -> bytes:
@@ -197,10 +197,12 @@ class SharedMerge:
     def __call__(self, old: OwnerState | None, record: Record) -> OwnerState | None:
         """Return the state after a record; see `merge`."""
         header = record.header
-        if old is None or record.full:
+        if old is None or old.header.epoch != header.epoch:
+            if not record.full:
+                return merge(old, record)
             key = (header.owner, header.epoch, header.version, header.root)
             known = self._first.get(key)
-            if known is None and (known := merge(old, record)) is not None:
+            if known is None and (known := merge(None, record)) is not None:
                 self._first[key] = known
                 if len(self._first) > 65_536:
                     del self._first[next(iter(self._first))]

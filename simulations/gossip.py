@@ -23,6 +23,7 @@ from simulations.conditions import Conditions
 from simulations.errors import Violation
 from simulations.seeds import derive, stream
 from simulations.simulation import Simulation, Verb
+from simulations.topic import Gossipsub
 from simulations.topology import Topology
 
 SECOND = 1_000_000
@@ -161,7 +162,7 @@ class GossipNetwork:
         peers: how many.
         rate: updates/s of the whole network, as a Poisson process over random machines.
         states: of each machine.
-        parameters, conditions, topology, faults: see there.
+        parameters, conditions, topology, topic, faults: see there.
         node: makes a core; a test plants a faulty one.
         checkers: beside those of the protocol.
     """
@@ -176,6 +177,7 @@ class GossipNetwork:
         parameters: Parameters | None = None,
         conditions: Conditions | None = None,
         topology: Topology | None = None,
+        topic: Gossipsub | None = None,
         faults: Iterable[tuple[int, Verb]] = (),
         checkers: Iterable[Checker] = (),
         node: Callable[..., Core[int]] = Core,
@@ -191,13 +193,14 @@ class GossipNetwork:
         self._rng = stream(seed, "workload")
         self._seed = seed
         self.updates = 0
-        self._until = 0.0
+        self._sent_before = 0
         self.simulation = Simulation(
             seed,
             self._make,
             peers=peers,
             topology=topology,
             conditions=conditions,
+            topic=topic,
             faults=faults,
             checkers=[
                 ClocksGoForward(),
@@ -220,6 +223,12 @@ class GossipNetwork:
         self._machines[peer] = machine
         core.expose(0, machine)  # the start publishes it
         return core
+
+    def settle(self, seconds: float) -> None:
+        """Run without a workload, so that all know each other, and begin to measure after that."""
+        self.simulation.run(self.simulation.now + round(seconds * SECOND))
+        self.latency.samples.clear()
+        self._sent_before = sum(self.simulation.statistics().channel_bytes.values())
 
     def run(self, seconds: float, quiet: float = 0.0) -> Report:
         """Run the workload for a while, and then in quiet; the checkers have their last word at the end."""
@@ -249,7 +258,7 @@ class GossipNetwork:
     def report(self, seconds: float) -> Report:
         """Return what was measured so far."""
         statistics = self.simulation.statistics()
-        sent = sum(statistics.channel_bytes.values())
+        sent = sum(statistics.channel_bytes.values()) - self._sent_before
         peers = self.simulation.peers
         cores = [n for n in self.simulation.nodes if isinstance(n, Core)]
         samples = self.latency.samples

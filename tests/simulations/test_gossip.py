@@ -6,12 +6,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from pubsub.accept import Accepted, Acceptor, Verdict
+from pubsub.boundary import LINK, SEND
 from pubsub.core import Core, Parameters
+from pubsub.messages import Frame, Parcel
 from pubsub.record import Record
 from pubsub.repair import Repair
 from pubsub.state import MachineState, OwnerState, root_of
@@ -20,6 +23,7 @@ from simulations.errors import Violation
 from simulations.faults import Crash, Heal, Partition, Restart, storm
 from simulations.gossip import SECOND, GossipNetwork, Report
 from simulations.simulation import Verb
+from simulations.topic import Gossipsub
 
 Faults = Sequence[tuple[int, Verb]]
 
@@ -55,6 +59,45 @@ def test_a_partition_heals(seed: int) -> None:
 @pytest.mark.parametrize("disk", [True, False], ids=["disk", "no-disk"])
 def test_a_crashed_peer_comes_back_as_itself(disk: bool, seed: int) -> None:
     run(seed, faults=[(3 * SECOND, Crash(4)), (6 * SECOND, Restart(4, disk=disk))])
+
+
+def test_the_topic_carries_what_a_quiet_network_says(seed: int) -> None:
+    network = GossipNetwork(seed=seed, peers=20, rate=3, parameters=Parameters(eager=True), topic=Gossipsub())
+    network.settle(5)
+    network.run(10, 30)
+    cores = [core for core in network.simulation.nodes if isinstance(core, Core)]
+    assert sum(core.eager.published for core in cores) > 20
+
+
+def test_a_topic_that_is_too_busy_leaves_it_to_the_links(seed: int) -> None:
+    network = GossipNetwork(seed=seed, peers=20, rate=60, parameters=Parameters(eager=True), topic=Gossipsub())
+    network.settle(5)
+    network.run(5, 30)
+    cores = [core for core in network.simulation.nodes if isinstance(core, Core)]
+    assert sum(core.eager.held_back for core in cores) > 100
+
+
+def test_a_neighbour_that_passes_on_forgeries_is_left(seed: int) -> None:
+    network = GossipNetwork(seed=seed, peers=12, rate=5)
+    network.settle(2)
+    liar, victim = 0, next(iter(_core(network, 0).links))
+
+    def forge(node: Core[int], now: int) -> list[Any]:
+        state = _core(network, victim).publisher.state
+        assert state is not None
+        header = replace(state.header, version=state.header.version + 1, signature=bytes(64))
+        parcel = Parcel.of(replace(state.record(), header=header))
+        return [(SEND, victim, LINK, 0, Frame((parcel,), grant=0))]
+
+    network.simulation.call(3 * SECOND, liar, forge)  # type: ignore[arg-type]
+    network.run(5, 30)
+    assert _core(network, victim).counts.accused == 1
+
+
+def _core(network: GossipNetwork, peer: int) -> Core[int]:
+    core = network.simulation.nodes[peer]
+    assert isinstance(core, Core)
+    return core
 
 
 @pytest.mark.parametrize("planes", [Parameters(repair=False), Parameters(links=False)], ids=["links", "repair"])
@@ -217,7 +260,7 @@ class NeverDialsAgain(Core[int]):
 class NeverAsks(Core[int]):
     """Has gaps and leaves them, where nobody repairs them either."""
 
-    def _consider(self, parcel: Any, peer: int, now: int, out: Any, *, limited: bool) -> Verdict:
+    def _consider(self, parcel: Any, peer: int | None, now: int, out: Any, *, limited: bool) -> Verdict:
         verdict = super()._consider(parcel, peer, now, out, limited=limited)
         for link in self.links.values():
             link.wants.clear()
