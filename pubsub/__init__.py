@@ -1,11 +1,11 @@
-"""Carry the clocks of machines between processes, by gossip. So far: the records, and what is accepted of them.
+"""Carry the clocks of machines between processes, by gossip: the protocol without I/O. No transport yet.
 
+core, boundary                  one peer's whole protocol; what calls it, and what it is told to do in return
+eager, link, repair, messages   the planes that carry records, and what peers say on them
 wire, record, proof, errors     canonical bytes; what an owner signs; evidence against one that cheats; what goes wrong
 identity, hlc                   keys and the domain of a signature; hybrid logical time
 state, ledger, accept           what is known of an owner, of all, and the one way by which it changes
 publisher                       from this peer's own machines to signed records
-
-The planes that carry records (links, repair, liveness, history), replicas and the transports come next.
 """
 
 from pubsub.accept import Accepted, Acceptor, Verdict
