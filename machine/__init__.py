@@ -2,7 +2,7 @@
 
 state, schema, validation               what states are, and mean to each other
 compiled, resolver, automaton           the same as bit masks, as a pure function, as an automaton that grows
-machine, queue, runner                  what people call, the queue, and what one mutation does on its way through
+machine, backlog, queue, runner         what people call, what waits, and what one mutation does on its way through
 mutation, transition, options           what goes through, and how
 reader, waiting, clock                  reading and waiting, the same for machines and replicas
 handlers, event, background, tracer     what is called when: handlers, tasks in a state's scope, observers

@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from machine.automaton import Config, Plan
-from machine.background import Background
+from machine.backlog import Backlog
 from machine.compiled import Compiled
 from machine.errors import DisposedError
 from machine.handlers import Binding, HandlerTable
@@ -35,7 +35,7 @@ ERROR_RESERVE = 64  # places of the queue beyond its limit that only mutations o
 T = TypeVar("T")
 
 
-class Queue(Background):
+class Queue(Backlog):
     """The part of a machine that takes mutations, works them off, and ends."""
 
     __slots__ = (
@@ -48,7 +48,6 @@ class Queue(Background):
         "_last_error",
         "_on_dispose",
         "_options",
-        "_queue",
         "_queue_tick",
         "_quiet",
         "_seq",
@@ -63,7 +62,6 @@ class Queue(Background):
         super().__init__(schema, id, parent, tags)
         self._options = options
         self._config: Config = schema.automaton.config(())
-        self._queue: deque[Mutation] | tuple[()] = ()
         self._queue_tick = 1
         self._appended = 0
         self._seq = 0
@@ -108,55 +106,6 @@ class Queue(Background):
     def groups(self) -> Mapping[str, tuple[str, ...]]:
         """The named groups of states of the schema."""
         return self.schema.groups
-
-    def queue(self) -> tuple[Mutation, ...]:
-        """Return the mutations that wait, first one first."""
-        return tuple(self._queue)
-
-    @property
-    def queue_len(self) -> int:
-        """How many mutations wait."""
-        return len(self._queue)
-
-    def is_queued(
-        self,
-        type: MutationType,
-        states: Iterable[str],
-        *,
-        without_args: bool = False,
-        exact: bool = False,
-        is_check: bool = False,
-        min_queue_tick: int = 0,
-        position: Literal["any", "first", "last"] = "any",
-    ) -> Mutation | None:
-        """Return the first waiting mutation that calls at least (or exactly) these states; None if there is none."""
-        wanted = frozenset(self._indexes(tuple(states)))
-        queue = list(self._queue)
-        chosen = {"any": queue, "first": queue[:1], "last": queue[-1:]}[position]
-        return next(
-            (m for m in chosen if _matches(m, type, wanted, without_args, exact, is_check, min_queue_tick)),
-            None,
-        )
-
-    def is_queued_above(self, count: int, type: MutationType, states: Iterable[str], **conditions: Any) -> bool:
-        """Tell whether at least `count` waiting mutations match; for rate limits. See `is_queued`."""
-        wanted = frozenset(self._indexes(tuple(states)))
-        options = {
-            "without_args": False,
-            "exact": False,
-            "is_check": False,
-            "min_queue_tick": 0,
-            **conditions,
-        }
-        return sum(_matches(m, type, wanted, **options) for m in self._queue) >= count
-
-    def will_be(self, *states: str, position: Literal["any", "first", "last"] = "any") -> bool:
-        """Tell whether a waiting mutation adds all these states."""
-        return self.is_queued(ADD, states, position=position) is not None
-
-    def will_be_removed(self, *states: str, position: Literal["any", "first", "last"] = "any") -> bool:
-        """Tell whether a waiting mutation removes all these states."""
-        return self.is_queued(REMOVE, states, position=position) is not None
 
     def statistics(self) -> Statistics:
         """Return all counters."""
@@ -450,22 +399,3 @@ class Queue(Background):
             and self._options.on_change is None
             and (self._waits is None or not self._waits.special)
         )
-
-
-def _matches(
-    mutation: Mutation,
-    type: MutationType,
-    wanted: frozenset[int],
-    without_args: bool,
-    exact: bool,
-    is_check: bool,
-    min_queue_tick: int,
-) -> bool:
-    called = frozenset(mutation.called)
-    return (
-        mutation.type is type
-        and mutation.is_check is is_check
-        and (called == wanted if exact else called >= wanted)
-        and not (without_args and mutation.args)
-        and mutation.queue_tick >= min_queue_tick
-    )
