@@ -68,7 +68,7 @@ class Wall:
 
 
 #: Ends the server and clears up when this process is gone, whatever ended it: then nobody holds the pipe any more.
-WATCH = 'read -r _; "$0/pg_ctl" -D "$1/data" -m immediate -w stop; cd /; rm -rf "$1"'
+WATCH = 'read -r _; "$0/pg_ctl" -D "$1/data" -m immediate -w stop; rm -rf "$1"'
 
 
 class Server:
@@ -78,17 +78,15 @@ class Server:
         self.binaries = binaries
         self.folder = Path(tempfile.mkdtemp(prefix="am-pg-", dir="/tmp"))  # a socket's path is short
         self.data = self.folder / "data"
-        self._as: dict[str, Any] = {}
-        owner = pwd.getpwuid(os.getuid()).pw_name
+        self._as: dict[str, Any] = {"cwd": "/", "env": {"PATH": os.defpath, "LC_ALL": "C"}}
+        owner = pwd.getpwuid(os.getuid())
         if os.getuid() == 0:  # which the server refuses to be
-            entry = pwd.getpwnam("postgres")
-            os.chown(self.folder, entry.pw_uid, entry.pw_gid)
-            self._as = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-            owner = entry.pw_name
-        self.owner = owner
+            owner = pwd.getpwnam("postgres")
+            os.chown(self.folder, owner.pw_uid, owner.pw_gid)
+            self._as |= {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+        self.owner = owner.pw_name
         self._watch = subprocess.Popen(
-            ["sh", "-c", WATCH, binaries, self.folder],
-            cwd="/",
+            ["/bin/sh", "-c", WATCH, binaries, self.folder],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -107,8 +105,6 @@ class Server:
         with (self.folder / "log").open("ab") as log:
             done = subprocess.run(
                 [self.binaries / command, *arguments],
-                cwd=self.folder,
-                env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
