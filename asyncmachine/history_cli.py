@@ -18,15 +18,25 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from asyncmachine.history_view import (
+    TextTable,
+    bar,
+    console,
+    diff_json,
+    interval_json,
+    moment_json,
+    print_hint,
+    print_lines,
+    safe,
+    size_text,
+    span_text,
+    time_or,
+    times,
+)
 from history import (
-    Diff,
     HistoryError,
-    Interval,
-    Moment,
     QuestionError,
     Questions,
     Record,
@@ -41,8 +51,6 @@ from history.export import FORMATS, Format, as_row, check_format, export, format
 from history.store import Store
 
 LIMIT = 50  # lines that a person gets, unless more are asked for
-WIDE = 100_000  # characters: no terminal, no end of the line
-BAR = 32  # characters for the whole window of `intervals`
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 
@@ -50,7 +58,7 @@ class _Failed(click.ClickException):
     """One line on stderr, and a status: 1, the world's fault."""
 
     def __init__(self, error: Exception) -> None:
-        super().__init__(_safe(" ".join(str(error).split())))
+        super().__init__(safe(" ".join(str(error).split())))
 
 
 class _Misasked(_Failed):
@@ -173,14 +181,14 @@ def list_machines(ctx: click.Context, as_json: bool) -> None:
     with _opened(ctx) as asked:
         found = asked.questions.machines()
     if as_json:
-        _lines(
+        print_lines(
             {
                 "machine": m.name,
                 "owner": m.owner,
                 "states": m.states,
                 "tags": m.tags,
                 "parent": m.parent,
-                **_times(first=m.first_at, last=m.last_at, horizon=m.horizon),
+                **times(first=m.first_at, last=m.last_at, horizon=m.horizon),
                 "epoch": m.epoch,
                 "seq": m.seq,
                 "machine_tick": m.machine_tick,
@@ -188,7 +196,7 @@ def list_machines(ctx: click.Context, as_json: bool) -> None:
             for m in found
         )
         return
-    table = _Table("machine", "owner", ">states", ">epoch", "first", "last", "parent", "tags")
+    table = TextTable("machine", "owner", ">states", ">epoch", "first", "last", "parent", "tags")
     for m in found:
         about = (len(m.states), m.epoch, format_time(m.first_at), format_time(m.last_at), m.parent, " ".join(m.tags))
         table.add(m.name, m.owner, *about)
@@ -209,9 +217,9 @@ def show(ctx: click.Context, machine: str | None, at: str | None, as_json: bool)
             moments = list(asked.questions.network(at).values())
         known = asked.questions.machines()
     if as_json:
-        _lines(_moment(m) for m in moments)
+        print_lines(moment_json(m) for m in moments)
     elif machine is None:
-        table = _Table("machine", "owner", "active", ">@", "since")
+        table = TextTable("machine", "owner", "active", ">@", "since")
         for m in moments:
             active = Text(" ".join(f"{s}:{m.clock[s]}" for s in m.active), "green")
             table.add(m.machine, m.owner, active, m.clock.sum, format_time(m.at))
@@ -221,15 +229,15 @@ def show(ctx: click.Context, machine: str | None, at: str | None, as_json: bool)
         )
     else:
         (m,) = moments
-        _console().print(
+        console().print(
             Text.assemble(
-                (_safe(m.machine), "bold"),
+                (safe(m.machine), "bold"),
                 f" as of {format_time(m.asked)}: the same since {format_time(m.at)}, @{m.clock.sum},"
                 f" epoch {m.epoch}, seq {m.seq}",
             ),
             soft_wrap=True,
         )
-        table = _Table("state", ">tick", "")
+        table = TextTable("state", ">tick", "")
         for name, tick in m.clock.items():
             style = "green" if tick & 1 else "dim"
             table.add(Text(name, style), Text(str(tick), style), Text("active" if tick & 1 else "", style))
@@ -256,19 +264,19 @@ def log(
     with _opened(ctx) as asked:
         question = {**_question(machines, filters), "after": None if after is None else _place(after)}
         if as_json and limit is None:
-            _lines(as_row(r) for r in asked.questions.between(**question))
+            print_lines(as_row(r) for r in asked.questions.between(**question))
             return
         page = asked.questions.page(limit or LIMIT, **question)
         if as_json:
-            _lines(as_row(r) for r in page.records)
+            print_lines(as_row(r) for r in page.records)
         else:
             _log_table(page.records)
         if page.next is not None:
-            _hint(f"there are more: the same again with --after {page.next[0]}:{page.next[1]}")
+            print_hint(f"there are more: the same again with --after {page.next[0]}:{page.next[1]}")
 
 
 def _log_table(records: Iterable[Record]) -> None:
-    table = _Table("time", "machine", "owner", ">@", "mutation", "changes", "by", "arguments")
+    table = TextTable("time", "machine", "owner", ">@", "mutation", "changes", "by", "arguments")
     for r in records:
         changes = [f"+{s}" for s in r.activated] + [f"-{s}" for s in r.deactivated]
         outcome = Text(" ".join(changes), "green")
@@ -303,7 +311,7 @@ def intervals(
         ask = asked.questions
         found = ask.intervals(machine, state, since, until)
         if as_json:
-            _lines(_interval(i) for i in islice(found, limit))
+            print_lines(interval_json(i) for i in islice(found, limit))
             return
         horizon = ask.machine(machine).horizon
         low = horizon if since is None else max(ask.moment(since, machine), horizon)
@@ -311,18 +319,18 @@ def intervals(
         most = limit or LIMIT
         spans = list(islice(found, most + 1))
         share = ask.uptime(state, low, high, machine) if low < high else None
-    table = _Table("from", "until", ">lasted", "")
+    table = TextTable("from", "until", ">lasted", "")
     for span in spans[:most]:
         end = high if span.end is None else span.end
         begin = format_time(span.start) if span.began else f"before {format_time(span.start)}"
         until_when = format_time(end) if span.ended else "still active"
-        table.add(begin, until_when, _span(end - span.start), Text(_bar(span.start, end, low, high), "green"))
+        table.add(begin, until_when, span_text(end - span.start), Text(bar(span.start, end, low, high), "green"))
     table.print(f"{state} was not active in that window")
     if share is not None and spans:
         window = f"from {format_time(low)} until {format_time(high)}"
-        click.echo(f"active {share:.1%} of the {_span(high - low)} {window}")
+        click.echo(f"active {share:.1%} of the {span_text(high - low)} {window}")
     if len(spans) > most:
-        _hint(
+        print_hint(
             f"there are more: the same again with --since {format_time(spans[most - 1].end or high)}, or with --limit"
         )
 
@@ -338,9 +346,9 @@ def diff(ctx: click.Context, t1: str, t2: str | None, machines: tuple[str, ...],
     with _opened(ctx) as asked:
         found = asked.questions.diff(t1, t2, list(dict.fromkeys(machines)) or None)
     if as_json:
-        _lines(_diff(d) for d in found.values())
+        print_lines(diff_json(d) for d in found.values())
         return
-    table = _Table("machine", "owner", "states", "ticks", ">transitions", "")
+    table = TextTable("machine", "owner", "states", "ticks", ">transitions", "")
     for d in found.values():
         changes = Text(" ").join(
             [Text(f"+{s}", "green") for s in d.activated] + [Text(f"-{s}", "red") for s in d.deactivated]
@@ -370,25 +378,25 @@ def stats(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         about = {"url": url, "rows": rows, "bytes": size, "machines": len(found)}
         each = [{"machine": m.name, "owner": m.owner, "rows": count} for count, m in ranked]
-        _lines([{**about, **_times(first=first, last=last, horizon=horizon), "rows_per_machine": each}])
+        print_lines([{**about, **times(first=first, last=last, horizon=horizon), "rows_per_machine": each}])
         return
-    table = _Table("", "")
+    table = TextTable("", "")
     table.add("history", url)
     table.add("rows", f"{rows:,}")
-    table.add("size", f"{_size(size)}{f', {size / rows:.0f} bytes a row' if rows >= 1000 else ''}")
+    table.add("size", f"{size_text(size)}{f', {size / rows:.0f} bytes a row' if rows >= 1000 else ''}")
     table.add("machines", f"{len(found):,}")
-    table.add("first", _time_or(first, "nothing was recorded here yet"))
-    table.add("last", _time_or(last, ""))
-    table.add("horizon", _time_or(horizon, "nothing was let go"))
+    table.add("first", time_or(first, "nothing was recorded here yet"))
+    table.add("last", time_or(last, ""))
+    table.add("horizon", time_or(horizon, "nothing was let go"))
     table.print()
     if ranked:
-        _console().print()
-        top = _Table("machine", "owner", ">rows", "")
+        console().print()
+        top = TextTable("machine", "owner", ">rows", "")
         for count, m in ranked[:10]:
-            top.add(m.name, m.owner, f"{count:,}", Text(_bar(0, count, 0, ranked[0][0], ""), "green"))
+            top.add(m.name, m.owner, f"{count:,}", Text(bar(0, count, 0, ranked[0][0], ""), "green"))
         top.print()
         if len(ranked) > 10:
-            _hint(f"and {len(ranked) - 10:,} more machines: --json has them all")
+            print_hint(f"and {len(ranked) - 10:,} more machines: --json has them all")
 
 
 @history.command("export")
@@ -423,7 +431,7 @@ def export_records(
             if isinstance(error, BrokenPipeError):
                 raise  # click knows what to do
             raise QuestionError(f"cannot write {output or 'the output'}: {error.strerror or error}") from error
-    _hint(f"{count:,} transitions in {output}, {_size(Path(output).stat().st_size)}")
+    print_hint(f"{count:,} transitions in {output}, {size_text(Path(output).stat().st_size)}")
 
 
 def _spare(output: str | None, database: str | None) -> None:
@@ -462,147 +470,3 @@ def _place(text: str) -> tuple[int, int]:
 
 
 # -- from answers to JSON
-
-
-def _lines(values: Iterable[dict[str, Any]]) -> None:
-    for value in values:
-        click.echo(msgspec.json.encode(value))  # bytes: UTF-8 whatever the terminal has
-
-
-def _times(**moments: int | None) -> dict[str, int | str | None]:
-    """Return each moment twice: as ``…_at`` in ns, and as ``…_time`` in ISO 8601."""
-    told: dict[str, int | str | None] = {}
-    for name, at in moments.items():
-        told[f"{name}_at"] = at
-        told[f"{name}_time"] = None if at is None else format_time(at)
-    return told
-
-
-def _moment(m: Moment) -> dict[str, Any]:
-    return {
-        "machine": m.machine,
-        "owner": m.owner,
-        **_times(asked=m.asked),
-        "at": m.at,
-        "time": format_time(m.at),
-        "epoch": m.epoch,
-        "seq": m.seq,
-        "active": m.active,
-        "ticks": dict(m.clock),
-        "time_sum": m.clock.sum,
-    }
-
-
-def _interval(i: Interval) -> dict[str, Any]:
-    return {
-        "machine": i.machine,
-        "state": i.state,
-        **_times(start=i.start, end=i.end),
-        "began": i.began,
-        "ended": i.ended,
-    }
-
-
-def _diff(d: Diff) -> dict[str, Any]:
-    return {
-        "machine": d.machine,
-        "owner": d.after.owner,
-        "activated": d.activated,
-        "deactivated": d.deactivated,
-        "ticks": d.ticks,
-        "before": None if d.before is None else _moment(d.before),
-        "after": _moment(d.after),
-    }
-
-
-# -- from answers to tables
-
-
-class _Table:
-    """Rows of text; a column of which no row has anything is left out. ``>`` before a title puts it to the right."""
-
-    def __init__(self, *titles: str) -> None:
-        self._titles = titles
-        self._rows: list[tuple[Text, ...]] = []
-
-    def add(self, *cells: object) -> None:
-        """Add a row; None is an empty cell."""
-        made = (c if isinstance(c, Text) else Text("" if c is None else _safe(str(c))) for c in cells)
-        self._rows.append(tuple(made))
-
-    def print(self, empty: str = "") -> None:
-        """Print the table on stdout; if it has no rows, say `empty` on stderr."""
-        if not self._rows:
-            _hint(empty)
-            return
-        used = [i for i in range(len(self._titles)) if any(row[i].plain for row in self._rows)]
-        titles = any(t for t in self._titles)
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_header=titles)
-        for i in used:
-            title = self._titles[i].removeprefix(">")
-            whole = not any(" " in row[i].plain for row in self._rows)
-            right = title != self._titles[i]
-            table.add_column(title, justify="right" if right else "left", overflow="fold", no_wrap=whole)
-        for row in self._rows:
-            table.add_row(*(row[i] for i in used))
-        console = _console()
-        needed = console.measure(table, options=console.options.update(max_width=WIDE)).minimum
-        console.width = max(console.width, needed)  # lines break between words only
-        with console.capture() as printed:
-            console.print(table)
-        click.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
-
-
-def _console() -> Console:
-    """Return a console on stdout, as wide as it takes where there is no terminal to be wide."""
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not sys.stdout.isatty():
-        console.width = WIDE
-    return console
-
-
-def _hint(text: str) -> None:
-    click.echo(_safe(text), err=True)
-
-
-def _safe(text: str) -> str:
-    """Return text in which nothing commands the terminal: names may come from other people's machines."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
-def _bar(start: int, end: int, low: int, high: int, rest: str = "·") -> str:
-    """Return where in a window a span lies; one character at least."""
-    width = max(high - low, 1)
-    first = min(BAR * (start - low) // width, BAR - 1)
-    last = max(-(-BAR * (end - low) // width), first + 1)
-    full, empty = ("█", rest) if (sys.stdout.encoding or "").lower().startswith("utf") else ("#", rest and ".")
-    return empty * first + full * (last - first) + empty * (BAR - last)
-
-
-def _span(ns: int) -> str:
-    """Return a span of time in its two largest units."""
-    for unit, size, below, smaller in (
-        ("d", 86400 * 10**9, "h", 3600 * 10**9),
-        ("h", 3600 * 10**9, "m", 60 * 10**9),
-        ("m", 60 * 10**9, "s", 10**9),
-    ):
-        if ns >= size:
-            return f"{ns // size}{unit}{ns % size // smaller:02d}{below}"
-    for name, size in (("s", 10**9), ("ms", 10**6), ("us", 10**3)):
-        if ns >= size:
-            return f"{ns / size:.3g}{name}"
-    return f"{ns}ns"
-
-
-def _size(count: float) -> str:
-    if count < 1024:
-        return f"{count:.0f} bytes"
-    for unit in ("KiB", "MiB"):
-        count /= 1024
-        if count < 1024:
-            return f"{count:.1f} {unit}"
-    return f"{count / 1024:.1f} GiB"
-
-
-def _time_or(at: int | None, otherwise: str) -> str:
-    return otherwise if at is None else format_time(at)
