@@ -37,14 +37,14 @@ class Scribes:
             [sys.executable, str(CHILD)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
 
-    def live(self, url: str, seconds: float | None, early: bool = False) -> tuple[list[list[str]], int]:
+    def live(self, url: str, seed: int, seconds: float | None, early: bool = False) -> tuple[list[list[str]], int]:
         """Let a child record until it is killed; return what it told of, line by line, and how it ended.
 
         It is killed some seconds after it has told something for the first time, or `early`: after it came to be.
         """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(f"{url} {ROUNDS}\n")
+        self.process.stdin.write(f"{url} {ROUNDS} {seed}\n")
         told: list[list[str]] = []
         pid = 0
         for line in self.process.stdout:
@@ -109,7 +109,7 @@ def test_every_acknowledged_transition_survives_a_kill(fresh: Fresh, scribes: Sc
         if death % LIVES == 0:
             place = fresh(kind)
             acknowledged = {}
-        told, code = scribes.live(place.url, rng.random() * 0.1, early=death % 2 == 0)
+        told, code = scribes.live(place.url, rng.getrandbits(32), rng.random() * 0.1, early=death % 2 == 0)
         assert code in (0, -signal.SIGKILL)
         killed += code == -signal.SIGKILL
         told_of += bool(told)
@@ -124,11 +124,11 @@ def test_every_acknowledged_transition_survives_a_kill(fresh: Fresh, scribes: Sc
     assert told_of > kills // 4, "many of them had something to tell"
 
 
-def test_a_life_that_nobody_ends(lasting: Place, scribes: Scribes) -> None:
+def test_a_life_that_nobody_ends(lasting: Place, scribes: Scribes, seed: int) -> None:
     """The same without a kill, so that the laws are held against complete lives too."""
     acknowledged: dict[tuple[str, int], int] = {}
     for life in (1, 2):
-        told, code = scribes.live(lasting.url, None)
+        told, code = scribes.live(lasting.url, seed + life, None)
         assert code == 0
         acknowledged |= {(name, int(epoch)): int(seq) for name, epoch, seq in told}
         assert {epoch for _, epoch in acknowledged} == set(range(1, life + 1))
