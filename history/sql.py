@@ -352,9 +352,15 @@ class SqlStore(Store):
     def _one_each(
         self, when: sa.ColumnElement[bool], order: sa.UnaryExpression[int], machine_ids: Sequence[int] | None
     ) -> list[Row]:
-        first = sa.select(T.c.id).where(T.c.machine_id == M.c.id, when).order_by(order).limit(1)
-        newest = first.correlate(M).scalar_subquery()
-        statement = sa.select(T).select_from(M).join(T, T.c.id == newest).order_by(M.c.id)
+        if (
+            self.dialect == "postgresql"
+        ):  # whose planner makes one walk along the index of it, and SQLite's of the other
+            found = sa.select(T).where(T.c.machine_id == M.c.id, when).order_by(order).limit(1).correlate(M).lateral()
+            statement = sa.select(found).select_from(M).join(found, sa.true()).order_by(M.c.id)
+        else:
+            first = sa.select(T.c.id).where(T.c.machine_id == M.c.id, when).order_by(order).limit(1)
+            chosen = first.correlate(M).scalar_subquery()
+            statement = sa.select(T).select_from(M).join(T, T.c.id == chosen).order_by(M.c.id)
         if machine_ids is not None:
             statement = statement.where(M.c.id.in_(machine_ids))
         return self._rows(statement)
