@@ -23,7 +23,8 @@ def checked(states: Mapping[Any, Any]) -> dict[str, State]:
     named = {str(n): s for n, s in states.items() if isinstance(s, State)}
     named.setdefault(EXCEPTION, IMPLICIT_EXCEPTION)
     out = {n: _normalised(n, s) for n, s in named.items()}
-    problems += [p for n, s in out.items() for p in _relation_problems(n, s, {**states, **out})]
+    declared = {**states, **out}
+    problems += [p for n, s in out.items() for p in _relation_problems(n, s, declared)]
     if problems:
         raise SchemaError(problems)
     return out
@@ -31,8 +32,9 @@ def checked(states: Mapping[Any, Any]) -> dict[str, State]:
 
 def _normalised(name: str, state: State) -> State:
     """Drop a state from its own remove and after, and from remove what it adds: a whole group may be listed."""
+    added = frozenset(state.add)  # lists may be long, and come from a peer
     return state.with_(
-        remove=[t for t in state.remove if t != name and t not in state.add],
+        remove=[t for t in state.remove if t != name and t not in added],
         after=[t for t in state.after if t != name],
         add=[t for t in state.add if t != name],
     )
@@ -61,6 +63,7 @@ def _relation_problems(name: str, state: State, states: Mapping[str, State]) -> 
                 yield f"{name} has a State object in {relation}: outside of a class form, give its name"
             elif target not in states:
                 yield f"{name} has {relation}={target!r}, which is not declared{did_you_mean(target, states)}"
+    removed = frozenset(state.remove)
     for target in state.require:
-        if target in state.remove:
+        if target in removed:
             yield f"{name} both requires and removes {target}: drop one of the two"

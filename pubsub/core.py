@@ -12,14 +12,29 @@ from typing import Generic, TypeVar
 
 from machine import Reader, Tracer, Transition
 from pubsub.accept import SECOND, Acceptor, Verdict
-from pubsub.boundary import DIAL, HANG_UP, LINK, NOTIFY, PUBLISH, REFUSE, SEND, SYNC, WAKE, Host, Message, Output
+from pubsub.boundary import (
+    CATALOG,
+    DIAL,
+    HANG_UP,
+    LINK,
+    NOTIFY,
+    PUBLISH,
+    REFUSE,
+    SEND,
+    SYNC,
+    WAKE,
+    Host,
+    Message,
+    Output,
+)
+from pubsub.catalog import Catalog
 from pubsub.eager import MAX_RATE, Eager
 from pubsub.errors import ExposeError, IdentityError
 from pubsub.hlc import HybridClock
 from pubsub.identity import Domain, Identity, short_of
 from pubsub.ledger import Ledger
 from pubsub.link import NEVER, Link
-from pubsub.messages import Entries, Exchange, Frame, Parcel, Summary
+from pubsub.messages import Bodies, Entries, Exchange, Frame, Parcel, SchemaAsk, Summary
 from pubsub.publisher import Exposure, Publisher
 from pubsub.record import Header, Record
 from pubsub.repair import Buckets, Repair
@@ -112,7 +127,8 @@ class Core(Generic[P]):
         self.ledger = Ledger()
         self.buckets = Buckets()
         self.acceptor = Acceptor(domain, self.ledger, self.clock, identity.owner, allowed, is_signed, merge)
-        self.publisher = Publisher(identity, domain, self.clock, 0)
+        self.catalog: Catalog[P] = Catalog(host.random, self._needed_schemas)
+        self.publisher = Publisher(identity, domain, self.clock, 0, hash_of=self.catalog.own)
         self.links: dict[P, Link] = {}
         self.repair = Repair(self.ledger, self.buckets, host.random, _whole)
         self.eager = Eager(self.parameters.eager_rate)
@@ -150,6 +166,7 @@ class Core(Generic[P]):
         self._known_peers[peer] = None
         self._redials.pop(peer, None)
         self._streams[peer] = -1 if dialed_by_us else 0
+        self.catalog.linked(now)
         if self.parameters.repair and dialed_by_us:
             self._begin_session(peer, now, out)
         return self._finish(now, out)
@@ -162,6 +179,7 @@ class Core(Generic[P]):
         patience = pause if self._dialed.get(peer, True) else 3 * pause
         self._redials[peer] = (now + round(patience * (1 + self.host.random.random())), pause)
         self._drop_sessions(peer)
+        self.catalog.unlinked(peer, now)
         return self._finish(now, [])
 
     def receive(self, now: int, peer: P, channel: int, stream: int, message: Message) -> list[Output[P]]:
@@ -174,6 +192,10 @@ class Core(Generic[P]):
             self._take_frame(peer, link, message, now, out)
         elif channel == SYNC and isinstance(message, Summary | Entries | Exchange):
             self._take_session(peer, stream, message, now, out)
+        elif channel == CATALOG and isinstance(message, SchemaAsk):
+            out += [(SEND, peer, CATALOG, stream, page) for page in self.catalog.answer(peer, message, now)]
+        elif channel == CATALOG and isinstance(message, Bodies):
+            out += [(NOTIFY, known) for known in self.catalog.learn(peer, stream, message, now)]
         else:
             self.counts.misplaced += 1
         return self._finish(now, out)
@@ -281,6 +303,7 @@ class Core(Generic[P]):
         if state is not None:
             self.buckets.put(accepted.before, state)
             out.append((NOTIFY, Committed(state, accepted.before)))
+            self.catalog.want([p.schema for p in parcel.record.parts if p.schema is not None], peer, now)
             if peer is not None:
                 self._spread(state, accepted.before, peer, now)
         torn = verdict is Verdict.EQUIVOCATION and state is None and accepted.proof is not None
@@ -330,7 +353,7 @@ class Core(Generic[P]):
                 asked = parcel.record.full and link.asked.pop(short_of(owner), self) is None
                 verdict = self._consider(parcel, peer, now, out, limited=not asked)
                 if verdict is Verdict.BAD_SIGNATURE:
-                    self._accuse(peer, out)
+                    self._accuse(peer, now, out)
                     return
                 state = states.get(owner)
             if owner in dirty and state is not None and state.order <= header.order:
@@ -344,11 +367,12 @@ class Core(Generic[P]):
                 self.counts.wants_served += 1
                 link.mark(state.owner, None, now)
 
-    def _accuse(self, peer: P, out: list[Output[P]]) -> None:
+    def _accuse(self, peer: P, now: int, out: list[Output[P]]) -> None:
         """Leave a neighbour that passed on what no honest one would have taken: each one costs a verification."""
         self.counts.accused += 1
         del self.links[peer]
         self._drop_sessions(peer)
+        self.catalog.unlinked(peer, now)
         out.append((HANG_UP, peer))
 
     def _drop_sessions(self, peer: P) -> None:
@@ -414,7 +438,7 @@ class Core(Generic[P]):
         for parcel in message.parcels:
             verdict = self._consider(parcel, peer, now, out, limited=False)
             if verdict is Verdict.BAD_SIGNATURE:
-                self._accuse(peer, out)
+                self._accuse(peer, now, out)
                 return
             session.moved += verdict is Verdict.COMMITTED
             repair.counts.moved += verdict is Verdict.COMMITTED
@@ -431,12 +455,27 @@ class Core(Generic[P]):
         if self.repair.is_large(session.moved):
             self.repair.schedule(now, fast=True)
 
+    # -- schemas
+
+    def _needed_schemas(self) -> set[bytes]:
+        """Return the hashes of all machines' schemas; own ones before they are published, too."""
+        published = {machine.schema for state in self.ledger.states.values() for machine in state.values()}
+        return published | {exposure.schema for exposure in self.publisher.exposures}
+
+    def _ask_schemas(self, now: int, out: list[Output[P]]) -> None:
+        for peer, ask in self.catalog.ask(now, self.links):
+            self._streams[peer] += 2
+            self.catalog.begin(peer, self._streams[peer], ask, now)
+            out.append((SEND, peer, CATALOG, self._streams[peer], ask))
+
     # -- time
 
     def _finish(self, now: int, out: list[Output[P]]) -> list[Output[P]]:
         """Ask to be woken for what is due next."""
+        if self.catalog.due <= now:
+            self._ask_schemas(now, out)
         due = min([link.due for link in self.links.values()], default=NEVER)
-        due = min(due, self._own_due, self.repair.due if self.parameters.repair else NEVER)
+        due = min(due, self.catalog.due, self._own_due, self.repair.due if self.parameters.repair else NEVER)
         if self._redials:
             due = min(due, min(at for at, _ in self._redials.values()))
         if due < self._wake:

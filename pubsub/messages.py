@@ -4,6 +4,8 @@ frame     flags u8, grant varint, parcels (length varint, record with the short 
 summary   number of buckets varint, 4 B fingerprint each
 entries   (bucket varint, entries) each; an entry is short 8 B, epoch tag u8, version 4 B, root tag u8
 exchange  flags u8, wants (8 B each), parcels
+ask       hashes (16 B each)
+bodies    flags u8, schemas (length varint, canonical form)
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pubsub.identity import SHORT_BYTES
-from pubsub.record import Record
+from pubsub.record import HASH_BYTES, Record
 
 FINGERPRINT_BYTES = 4
 ENTRY_BYTES = SHORT_BYTES + 6
@@ -103,6 +105,34 @@ class Exchange:
     def size(self) -> int:
         """Bytes on the wire."""
         return _OVERHEAD + sum([p.size for p in self.parcels]) + SHORT_BYTES * len(self.wants)
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaAsk:
+    """The first message of a catalog session: the hashes of schemas that are asked for."""
+
+    hashes: tuple[bytes, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes on the wire."""
+        return _OVERHEAD + HASH_BYTES * len(self.hashes)
+
+
+@dataclass(frozen=True, slots=True)
+class Bodies:
+    """The answer, page by page: canonical forms, which say by their hash what they are. See `pubsub.catalog`.
+
+    ``last``: what was asked for and has not come by now is not known.
+    """
+
+    bodies: tuple[bytes, ...]
+    last: bool = True
+
+    @property
+    def size(self) -> int:
+        """Bytes on the wire."""
+        return _OVERHEAD + sum([2 + len(body) for body in self.bodies])
 
 
 def pages(parcels: Iterable[Parcel], limit: int = MAX_FRAME) -> list[tuple[Parcel, ...]]:

@@ -7,11 +7,12 @@ back. What cannot be published as it is, or would make a clock go back, is never
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import lt
 
 from machine import Reader, Schema
+from pubsub.catalog import schema_hash
 from pubsub.errors import ExposeError, IdentityError
 from pubsub.hlc import HybridClock
 from pubsub.identity import Domain, Identity
@@ -99,6 +100,7 @@ class Publisher:
         clock: stamps the records.
         epoch: of this life; greater than that of every earlier one.
         lease: seconds for which the records are worth something without news.
+        hash_of: returns the hash of a schema; the core's keeps the schema too, to serve it.
 
     Raises:
         IdentityError: the epoch is not a number of 32 bits.
@@ -106,7 +108,13 @@ class Publisher:
     """
 
     def __init__(
-        self, identity: Identity, domain: Domain, clock: HybridClock, epoch: int, lease: int = DEFAULT_LEASE
+        self,
+        identity: Identity,
+        domain: Domain,
+        clock: HybridClock,
+        epoch: int,
+        lease: int = DEFAULT_LEASE,
+        hash_of: Callable[[Schema], bytes] = schema_hash,
     ) -> None:
         if not 0 <= lease <= MAX_LEASE:
             raise ExposeError(f"a lease is between 0 and {MAX_LEASE} s, not {lease}")
@@ -114,6 +122,7 @@ class Publisher:
         self._domain = domain
         self._clock = clock
         self._lease = lease
+        self._hash_of = hash_of
         self.epoch = epoch
         self.version = 0
         self._next_index = 0
@@ -197,7 +206,10 @@ class Publisher:
             raise ExposeError(
                 f"{reader.id} has {len(reader.state_names)} states, at most {MAX_STATES} can be published"
             )
-        return bytes.fromhex(reader.schema.digest)
+        try:
+            return self._hash_of(reader.schema)
+        except ExposeError as error:
+            raise ExposeError(f"{reader.id} cannot be published: {error}") from None
 
     def _check_ticks(self, reader: Reader, ticks: Sequence[int]) -> None:
         if ticks and max(ticks) > MAX_TICK:

@@ -115,6 +115,19 @@ class Everybody(Checker):
             raise Violation(f"{len(others)} of {len(views)} peers do not agree: {others[:5]}")
 
 
+class EverySchema(Checker):
+    """At the end all running peers know the schemas of all machines that they know."""
+
+    def ended(self, simulation: Simulation) -> None:
+        """Compare the catalogs with the ledgers."""
+        for peer, core in enumerate(simulation.nodes):
+            if isinstance(core, Core):
+                machines = [machine for state in core.ledger.states.values() for machine in state.values()]
+                unknown = [m.description.id for m in machines if core.catalog.find(m.schema) is None]
+                if unknown:
+                    raise Violation(f"peer {peer} does not know the schemas of {len(unknown)} machines: {unknown[:5]}")
+
+
 class Latency(Checker):
     """How long a published state takes to each peer, us; superseded ones are never seen, and so not counted."""
 
@@ -162,6 +175,7 @@ class GossipNetwork:
         peers: how many.
         rate: updates/s of the whole network, as a Poisson process over random machines.
         states: of each machine.
+        own_schemas: whether each machine has one more state that no other one has, so that schemas are exchanged.
         parameters, conditions, topology, topic, faults: see there.
         node: makes a core; a test plants a faulty one.
         checkers: beside those of the protocol.
@@ -174,6 +188,7 @@ class GossipNetwork:
         peers: int,
         rate: float,
         states: int = 8,
+        own_schemas: bool = False,
         parameters: Parameters | None = None,
         conditions: Conditions | None = None,
         topology: Topology | None = None,
@@ -188,6 +203,7 @@ class GossipNetwork:
         self._node = node
         self._parameters = parameters
         self._schema = Schema({f"S{i}": State() for i in range(states)})
+        self._own_schemas = own_schemas
         self._signatures, self._merge = Signatures(), SharedMerge()
         self._machines: list[Machine | None] = [None] * peers
         self._rng = stream(seed, "workload")
@@ -206,6 +222,7 @@ class GossipNetwork:
                 ClocksGoForward(),
                 OnlyWhatWasPublished(),
                 Everybody(),
+                EverySchema(),
                 self.latency,
                 Conservation(),
                 NothingFromTheDead(),
@@ -219,7 +236,8 @@ class GossipNetwork:
         core = self._node(
             host, identity, DOMAIN, parameters=self._parameters, is_signed=self._signatures, merge=self._merge
         )
-        machine = Machine(self._schema, id=f"machine{peer}")
+        schema = self._schema.merge({f"Own{peer}": State()}) if self._own_schemas else self._schema
+        machine = Machine(schema, id=f"machine{peer}")
         self._machines[peer] = machine
         core.expose(0, machine)  # the start publishes it
         return core
