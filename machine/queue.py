@@ -184,7 +184,8 @@ class Queue(Backlog):
         self._config = plan.after
         self._seq += 1
         hooks = self._hooks
-        if hooks.transition_end:
+        methods = hooks.changed if plan.accepted else hooks.transition_end
+        if methods:
             cause = CAUSE.get()
             source = None if cause is None else cause.as_source()
             tx = Transition(self, plan, before, self._time, self._seq - 1, None, source)
@@ -192,7 +193,7 @@ class Queue(Backlog):
             self._quiet = False
             self._draining = True
             try:
-                for method in hooks.transition_end:
+                for method in methods:
                     try:
                         method(tx)
                     except Exception:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from machine.errors import MisuseError
 
@@ -31,6 +31,8 @@ class Tracer:
     """Do nothing at each hook; the base of all tracers. ``id`` names the tracer in lists and for removal."""
 
     id: str = ""
+    finals_with_handlers_only: ClassVar[bool] = False
+    """Whether `transition_finals` matters only for what handlers do after it: without any it is not called then."""
 
     def machine_init(self, machine: Machine) -> None:
         """See a machine at the end of its construction (only tracers that were given to the constructor)."""
@@ -83,8 +85,8 @@ class Tracer:
 
 HOOKS = tuple(n for n, v in vars(Tracer).items() if callable(v) and not n.startswith("_"))
 
-INNER = ("mutation_queued", "transition_init", "transition_start", "transition_finals", "queue_end")
-"""What happens inside of a mutation, as opposed to its end; handlers have a table of their own."""
+INNER = ("mutation_queued", "transition_init", "transition_start", "queue_end")
+"""What happens around the change of the clocks and the end of a transition; handlers have a table of their own."""
 
 Hook = tuple[Callable[..., None], ...]
 
@@ -92,10 +94,11 @@ Hook = tuple[Callable[..., None], ...]
 class Hooks:
     """The tracers of one machine, and per hook the methods that override it. Replaced as a whole on every change.
 
-    ``inner`` tells whether any hook but the end of a transition wants to see how a mutation is carried out.
+    ``inner`` tells whether any hook but the change of the clocks and the end of a transition wants to see how a
+    mutation is carried out. ``changed`` is all that is to be told of an accepted transition where no handlers are.
     """
 
-    __slots__ = (*HOOKS, "errors", "inner", "tracers")
+    __slots__ = (*HOOKS, "changed", "errors", "inner", "tracers")
 
     machine_init: Hook
     new_submachine: Hook
@@ -120,6 +123,12 @@ class Hooks:
         for hook in HOOKS:
             overridden = (getattr(t, hook) for t in tracers if getattr(type(t), hook) is not getattr(Tracer, hook))
             setattr(self, hook, tuple(overridden))
+        finals = [
+            method
+            for method in self.transition_finals
+            if not getattr(method, "__self__").finals_with_handlers_only  # noqa: B009 - mypy knows no __self__
+        ]
+        self.changed: Hook = (*finals, *self.transition_end)
         self.inner = any(getattr(self, hook) for hook in INNER)
 
     def adding(self, tracer: Tracer) -> Hooks:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from machine.queue import Queue
 
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +87,19 @@ class Transition:
     ) -> None:
         self.machine: Machine = machine  # type: ignore[assignment]  # whose inner side Queue is
         self._mutation = mutation
-        self.args: Mapping[str, Any] = _NOTHING if mutation is None else mutation.args
-        self.source = source if mutation is None else mutation.source
+        if mutation is None:  # one question, not three: every traced mutation passes here
+            self.args: Mapping[str, Any] = NOTHING
+            self.source = source
+            self.completed = True
+        else:
+            self.args = mutation.args
+            self.source = mutation.source
+            self.completed = False
         self.plan = plan
         self.seq = seq
         self.ticks_before = before
         self.ticks_after = after
         self.accepted = accepted = plan.accepted
-        self.completed = mutation is None
         self.canceled_by = "" if accepted else "relations"
         self.error: BaseException | None = None
         self._handled: list[str] | None = None
