@@ -9,7 +9,7 @@ from history.errors import QuestionError
 from history.hlc import HybridClock
 from history.stream import Identity, Mapper, Stream, encode_arguments
 from history.writer import Writer
-from machine import Machine, Reader, Schema, Tracer, Transition
+from machine import Machine, Reader, Schema, Tracer, Transition, Update
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -52,7 +52,7 @@ class Recorder(Tracer):
             raise QuestionError("states=[] records nothing: name the states to track, or leave it out for all")
         for name in tracked or ():
             machine.tick(name)  # an unknown one raises now
-        parent = machine.parent.id if machine.parent is not None else None
+        parent = machine.parent_id
         _check_texts(name=machine.id, owner=owner, parent=parent or "", tag=" ".join(machine.tags))
         self.id = f"history:{machine.id}"
         self.machine = machine
@@ -89,16 +89,21 @@ class Recorder(Tracer):
         if self._arguments and transition.args:
             arguments = encode_arguments(transition.args, self._mapper)
         self.recorded += 1
-        what = transition.plan if transition.accepted else transition
+        what = transition if isinstance(transition, Update) or not transition.accepted else transition.plan
         source = transition.source
         self._writer.append(
             (self.stream, self._clock.stamp(), what, transition.ticks_after, transition.seq, source, arguments)
         )
 
     def _wants(self, tx: Transition) -> bool:
-        called = tx.plan.called_mask
-        if not called & self._called_mask:
-            return False
+        if isinstance(tx, Update):  # what was called to bring it about is not known
+            called = 0
+            if not isinstance(self._called, Except | None):
+                return False
+        else:
+            called = tx.plan.called_mask
+            if not called & self._called_mask:
+                return False
         changed = 0
         for i, (before, after) in enumerate(zip(tx.ticks_before, tx.ticks_after, strict=True)):
             changed |= (before != after) << i

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from history.codec import AUTO, BASE, ERROR, REJECTED, RecordedSchema, decode_ticks, encode_ticks, pack_masks
-from machine import EXCEPTION, Plan, Reader, Source, Transition
+from history.codec import AUTO, BASE, ERROR, REJECTED, UPDATE, RecordedSchema, decode_ticks, encode_ticks, pack_masks
+from machine import EXCEPTION, Plan, Reader, Source, Transition, Update
 
 logger = logging.getLogger("asyncmachine.history")
 Mapper = Callable[[Mapping[str, Any]], Any]
@@ -102,6 +102,8 @@ class Stream:
             packed = what.memo
             if not self._whole or packed is None:
                 packed = self._pack_plan(what)
+        elif isinstance(what, Update):
+            packed = (UPDATE, *pack_masks(*self._masks(what)))
         else:
             packed = (_code(what.plan, what.accepted), *pack_masks(*self._masks(what)))
         if not self._whole:
@@ -110,7 +112,8 @@ class Stream:
         diff, self.last_sum = total - self.last_sum, total
         known.ticks = ticks = encode_ticks(after)
         cause = (None, None) if source is None else (source.machine_id, _number(source.transition_id))
-        tx_id = f"{known.machine_tick}:{seq}"  # the machine itself may be in its next life by now
+        # The machine itself may be in its next life by now. An update is no transition, and has no such id.
+        tx_id = None if isinstance(what, Update) else f"{known.machine_tick}:{seq}"
         return (known.machine_id, at, known.epoch, known.seq, *packed, total, diff, ticks, tx_id, *cause, arguments)
 
     def _pack_plan(self, plan: Plan) -> tuple[int, int, int, int, bytes | None]:
@@ -142,7 +145,8 @@ class Stream:
         return (known.machine_id, at, known.epoch, known.seq, BASE, *narrow, total, 0, ticks, None, None, None, None)
 
     def _masks(self, tx: Transition) -> tuple[int, int, int]:
-        before, after, calls = tx.ticks_before, tx.ticks_after, tx.plan.called
+        before, after = tx.ticks_before, tx.ticks_after
+        calls = () if isinstance(tx, Update) else tx.plan.called
         called = changed = active = 0
         for bit, i in enumerate(self._picked):
             called |= (i in calls) << bit

@@ -4,6 +4,7 @@ state, schema, validation               what states are, and mean to each other
 compiled, resolver, automaton           the same as bit masks, as a pure function, as an automaton that grows
 machine, backlog, queue, runner         what people call, what waits, and what one mutation does on its way through
 mutation, transition, options           what goes through, and how
+update                                  what is known of a change of somebody else's machine
 reader, waiting, clock                  reading and waiting, the same for machines and replicas
 handlers, event, background, tracer     what is called when: handlers, tasks in a state's scope, observers
 pipes, snapshot, mixins, helpers, log   machines together, and what is convenient
@@ -77,6 +78,7 @@ from machine.snapshot import Snapshot
 from machine.state import EXCEPTION, Group, State, StateName
 from machine.tracer import Tracer
 from machine.transition import Step, Transition
+from machine.update import Update
 
 __all__ = [
     "EXCEPTION",
@@ -126,6 +128,7 @@ __all__ = [
     "Tracer",
     "Transition",
     "UnknownStateError",
+    "Update",
     "activations",
     "add_async",
     "add_sync",

@@ -11,6 +11,7 @@ from machine.reader import Reader
 from machine.resolver import MutationType
 from machine.tracer import Tracer
 from machine.transition import Transition
+from machine.update import Update
 
 if TYPE_CHECKING:
     from machine.machine import Machine
@@ -25,7 +26,7 @@ def as_record(transition: Transition) -> dict[str, Any]:
     return {
         "machine": transition.machine.id,
         "transition": transition.id,
-        "mutation": transition.type.name.lower(),
+        "mutation": "update" if isinstance(transition, Update) else transition.type.name.lower(),
         "called": list(transition.called),
         "auto": transition.is_auto,
         "check": transition.is_check,

@@ -73,6 +73,11 @@ class Reader:
         return self._schema.names
 
     @property
+    def parent_id(self) -> str | None:
+        """The id of the machine that this one belongs to; also where that machine itself is not at hand."""
+        return self.parent.id if self.parent is not None else None
+
+    @property
     def is_disposed(self) -> bool:
         """Whether this machine is gone."""
         return self._disposed

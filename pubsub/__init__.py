@@ -6,6 +6,7 @@ catalog                         schemas by their hash, fetched once
 wire, record, proof, errors     canonical bytes; what an owner signs; evidence against one that cheats; what goes wrong
 identity, hlc                   keys and the domain of a signature; hybrid logical time
 state, ledger, accept           what is known of an owner, of all, and the one way by which it changes
+replica                         machines of others, as readers
 publisher                       from this peer's own machines to signed records
 """
 

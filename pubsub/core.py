@@ -38,6 +38,7 @@ from pubsub.messages import Bodies, Entries, Exchange, Frame, Parcel, SchemaAsk,
 from pubsub.publisher import Exposure, Publisher
 from pubsub.record import Header, Record
 from pubsub.repair import Buckets, Repair
+from pubsub.replica import Replica, Replicas
 from pubsub.state import OwnerState, merge
 
 P = TypeVar("P", bound=Hashable)
@@ -128,6 +129,7 @@ class Core(Generic[P]):
         self.buckets = Buckets()
         self.acceptor = Acceptor(domain, self.ledger, self.clock, identity.owner, allowed, is_signed, merge)
         self.catalog: Catalog[P] = Catalog(host.random, self._needed_schemas)
+        self._replicas = Replicas(self.ledger, self.catalog.find, identity.owner)
         self.publisher = Publisher(identity, domain, self.clock, 0, hash_of=self.catalog.own)
         self.links: dict[P, Link] = {}
         self.repair = Repair(self.ledger, self.buckets, host.random, _whole)
@@ -195,7 +197,9 @@ class Core(Generic[P]):
         elif channel == CATALOG and isinstance(message, SchemaAsk):
             out += [(SEND, peer, CATALOG, stream, page) for page in self.catalog.answer(peer, message, now)]
         elif channel == CATALOG and isinstance(message, Bodies):
-            out += [(NOTIFY, known) for known in self.catalog.learn(peer, stream, message, now)]
+            for known in self.catalog.learn(peer, stream, message, now):
+                out.append((NOTIFY, known))
+                self._replicas.learned(known.hash)
         else:
             self.counts.misplaced += 1
         return self._finish(now, out)
@@ -303,6 +307,7 @@ class Core(Generic[P]):
         if state is not None:
             self.buckets.put(accepted.before, state)
             out.append((NOTIFY, Committed(state, accepted.before)))
+            self._replicas.heard(state, now)
             self.catalog.want([p.schema for p in parcel.record.parts if p.schema is not None], peer, now)
             if peer is not None:
                 self._spread(state, accepted.before, peer, now)
@@ -455,7 +460,18 @@ class Core(Generic[P]):
         if self.repair.is_large(session.moved):
             self.repair.schedule(now, fast=True)
 
-    # -- schemas
+    # -- replicas, and the schemas that they need
+
+    def replica(self, owner: bytes, machine_id: str) -> Replica | None:
+        """Return a machine of another owner as a reader; None if it, or its schema, is not known (yet).
+
+        It moves on at the end of the inputs below: its tracers, and what its pipes reach, must not call this core.
+        """
+        return self._replicas.get(owner, machine_id)
+
+    def replicas(self) -> list[Replica]:
+        """Return all machines of others whose schemas are known."""
+        return list(self._replicas)
 
     def _needed_schemas(self) -> set[bytes]:
         """Return the hashes of all machines' schemas; own ones before they are published, too."""
@@ -472,6 +488,7 @@ class Core(Generic[P]):
 
     def _finish(self, now: int, out: list[Output[P]]) -> list[Output[P]]:
         """Ask to be woken for what is due next."""
+        self._replicas.settle()
         if self.catalog.due <= now:
             self._ask_schemas(now, out)
         due = min([link.due for link in self.links.values()], default=NEVER)

@@ -1,0 +1,218 @@
+"""Replicas: what the core knows of the machines of others, as readers.
+
+A replica reads, waits and is traced, recorded and piped from as the machine itself; it differs where it must. It moves
+on by records, each of which may stand for many transitions. Its owner's restart begins a new epoch, in which ticks may
+be lower: the clock that never goes back is (epoch, ticks). It is there for whoever asked for it, and costs nothing
+before that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from machine import Clock, DisposedError, Reader, Schema
+from machine.compiled import compile_schema
+from machine.pipes import forget_pipes
+from machine.update import advance
+from machine.waiting import DISPOSED, QUERY, Wait, wait_for
+from pubsub.ledger import Ledger
+from pubsub.state import MachineState, OwnerState
+
+
+@dataclass(frozen=True, slots=True)
+class Staleness:
+    """How much a replica is worth.
+
+    Attributes:
+        since: us since a record of its owner was last accepted, as far as is known since the replica is there.
+        is_left: its owner has said goodbye; it stays as it was.
+        is_gone: the machine is no longer published, or its owner was forgotten; it stays as it was, for good.
+    """
+
+    since: int
+    is_left: bool
+    is_gone: bool
+
+
+class Replica(Reader):
+    """A foreign machine, as far as it is known here. `parent` is always None; see `parent_id`.
+
+    Attributes:
+        owner: the public key of who owns it.
+        machine_index: its number with its owner.
+        epoch, version: of the record of its owner that it is at.
+        is_left, is_gone: see `Staleness`.
+    """
+
+    __slots__ = ("_heard", "_parent_id", "epoch", "is_gone", "is_left", "machine_index", "owner", "version")
+
+    def __init__(self, state: OwnerState, machine: MachineState, schema: Schema, heard: int) -> None:
+        description = machine.description
+        super().__init__(compile_schema(schema), description.id, None, description.tags)
+        self.owner = state.owner
+        self.machine_index = machine.index
+        self.epoch, self.version = state.order
+        self.is_left = state.header.is_bye
+        self.is_gone = False
+        self._parent_id = description.parent or None
+        self._heard = heard
+        self._time = self._fitted(machine.ticks)
+
+    @property
+    def parent_id(self) -> str | None:
+        """The id of the machine of the same owner that this one belongs to."""
+        return self._parent_id
+
+    def staleness(self, now: int) -> Staleness:
+        """Return how old what it says may be; `now` is the time that the core is called with."""
+        return Staleness(max(now - self._heard, 0), self.is_left, self.is_gone)
+
+    # -- waiting: as anybody's, but nobody waits for what is gone
+
+    async def when_query(self, query: Callable[[Clock], bool]) -> Clock:
+        """Wait until `query` says True of the clock after a later record. It is not asked about the present."""
+        self._check_gone()
+        return await wait_for(self, Wait(QUERY, query=query))
+
+    async def _wait(self, kind: int, need: list[tuple[int, int]]) -> Clock:
+        if kind == DISPOSED and self.is_gone:
+            return self.clock()
+        self._check_gone()
+        return await super()._wait(kind, need)
+
+    def _check_gone(self) -> None:
+        if self.is_gone:
+            raise DisposedError(f"{self.id} is no longer published: nothing will change there any more")
+
+    # -- for the replicas of a core
+
+    def _heard_of(self, state: OwnerState, now: int) -> None:
+        self._heard = now
+        self.is_left = state.header.is_bye
+
+    def _follow(self, state: OwnerState, machine: MachineState, schema: Schema) -> None:
+        """Take over what a record says."""
+        old = self.schema
+        self.tags = machine.description.tags
+        self._parent_id = machine.description.parent or None
+        self.machine_index = machine.index
+        same_epoch = self.epoch == state.header.epoch
+        self.epoch, self.version = state.order
+        if schema is not old and schema != old:  # states were added behind the others
+            self._schema = compile_schema(schema)
+            self._index = self._schema.index
+            self._time = self._fitted(self._time)
+            self._hooks.tell(self._hooks.schema_change, self, old)
+        ticks = self._fitted(machine.ticks)
+        if ticks != self._time or not same_epoch:
+            advance(self, ticks, self.epoch, self.version)
+
+    def _fitted(self, ticks: tuple[int, ...]) -> tuple[int, ...]:
+        """Return a tick for each state: published ticks are without the zeros at the end."""
+        names = self._schema.names
+        return (*ticks[: len(names)], *((0,) * (len(names) - len(ticks))))
+
+    def _end(self) -> None:
+        """Note that no record will speak of it any more."""
+        self.is_gone = True
+        forget_pipes(self)
+        hooks = self._hooks
+        hooks.tell(hooks.machine_dispose, self)
+        if self._waits is not None:
+            self._waits.dispose(self, self.clock())
+
+
+Key = tuple[bytes, str]
+
+
+class Replicas:
+    """The replicas of one core, made for who asks. Those that are gone are let go of.
+
+    Args:
+        ledger: what is known of all owners.
+        find: returns a schema by its hash, if it is known.
+        own: this peer's public key: there are no replicas of its own machines.
+    """
+
+    def __init__(self, ledger: Ledger, find: Callable[[bytes], Schema | None], own: bytes) -> None:
+        self._ledger = ledger
+        self._find = find
+        self._own = own
+        self._owners: dict[bytes, dict[str, Replica]] = {}
+        self._heard: list[tuple[OwnerState, int]] = []
+        self._now = 0
+
+    def get(self, owner: bytes, machine_id: str) -> Replica | None:
+        """Return the replica of a machine; None if no such machine is known, or its schema is not, yet."""
+        state = self._ledger.states.get(owner)
+        if state is None or owner == self._own:
+            return None
+        found = self._owners.get(owner, {}).get(machine_id)
+        if found is None:
+            machine = _named(state, machine_id)
+            schema = self._find(machine.schema) if machine is not None else None
+            if machine is None or schema is None:
+                return None
+            found = Replica(state, machine, schema, self._now)
+            self._owners.setdefault(owner, {})[machine_id] = found
+        return found
+
+    def __iter__(self) -> Iterator[Replica]:
+        """Return a replica of each machine whose schema is known."""
+        for owner, state in list(self._ledger.states.items()):
+            for machine in list(state.values()):
+                replica = self.get(owner, machine.description.id)
+                if replica is not None and replica.machine_index == machine.index:  # else: two machines with one id
+                    yield replica
+
+    def heard(self, state: OwnerState, now: int) -> None:
+        """Note an accepted record. What it means to replicas comes with `settle`: once the core is at rest."""
+        self._now = now
+        if state.owner in self._owners:
+            self._heard.append((state, now))
+
+    def learned(self, hash: bytes) -> None:
+        """Note a schema that somebody's machine may have been waiting for."""
+        for owner in self._owners:
+            state = self._ledger.states.get(owner)
+            if state is not None and any(machine.schema == hash for machine in state.values()):
+                self._heard.append((state, self._now))
+
+    def settle(self) -> None:
+        """Bring the replicas to what was noted, one record after the other."""
+        while self._heard:
+            state, now = self._heard.pop(0)
+            for replica in list(self._owners.get(state.owner, {}).values()):
+                replica._heard_of(state, now)
+                self._follow(replica, state)
+
+    def _follow(self, replica: Replica, state: OwnerState) -> None:
+        machine = _named(state, replica.id)
+        same_epoch = replica.epoch == state.header.epoch
+        if machine is None or (same_epoch and machine.index != replica.machine_index):
+            self._drop(replica)  # and another one of its name is another one
+            return
+        schema = self._find(machine.schema)
+        if schema is None:
+            return  # it stays what it is until it can be read
+        if schema.names[: len(replica.state_names)] != replica.state_names:
+            self._drop(replica)  # who waits for a state of it knows it by its place
+            return
+        replica._follow(state, machine, schema)
+
+    def _drop(self, replica: Replica) -> None:
+        known = self._owners[replica.owner]
+        del known[replica.id]
+        if not known:
+            del self._owners[replica.owner]
+        replica._end()
+
+    def forget(self, owner: bytes) -> None:
+        """Note that an owner was forgotten: its replicas are gone."""
+        for replica in list(self._owners.get(owner, {}).values()):
+            self._drop(replica)
+
+
+def _named(state: OwnerState, machine_id: str) -> MachineState | None:
+    return next((machine for machine in state.values() if machine.description.id == machine_id), None)
