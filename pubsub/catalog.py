@@ -188,7 +188,6 @@ class Catalog(Generic[P]):
         self._needed = needed
         self._bodies: dict[bytes, bytes] = {}
         self._size = 0
-        self._own: set[bytes] = set()
         self._wants: dict[bytes, _Want[P]] = {}
         self._sessions: dict[tuple[P, int], _Session] = {}
         self._served: dict[P, tuple[int, int]] = {}  # since when (us), and how many bytes
@@ -211,7 +210,6 @@ class Catalog(Generic[P]):
         """
         body = encode_schema(schema)
         hash = hash_of_body(body)
-        self._own.add(hash)
         if hash not in self.schemas:
             if self._size + len(body) > MAX_TOTAL:
                 self._prune()
@@ -375,7 +373,6 @@ class Catalog(Generic[P]):
     def _prune(self, room: int = 0) -> bool:
         """Drop what no machine has any more; tell whether there is room now."""
         needed = self._needed()
-        self._own &= needed
         for hash in [hash for hash in self._bodies if hash not in needed]:
             self._size -= len(self._bodies.pop(hash))
             del self.schemas[hash]

@@ -129,7 +129,7 @@ class Core(Generic[P]):
         self.buckets = Buckets()
         self.acceptor = Acceptor(domain, self.ledger, self.clock, identity.owner, allowed, is_signed, merge)
         self.catalog: Catalog[P] = Catalog(host.random, self._needed_schemas)
-        self._replicas = Replicas(self.ledger, self.catalog.find, identity.owner)
+        self._replicas = Replicas(self.ledger, self.catalog.find, host.wall, identity.owner)
         self.publisher = Publisher(identity, domain, self.clock, 0, hash_of=self.catalog.own)
         self.links: dict[P, Link] = {}
         self.repair = Repair(self.ledger, self.buckets, host.random, _whole)

@@ -16,6 +16,7 @@ from machine.compiled import compile_schema
 from machine.pipes import forget_pipes
 from machine.update import advance
 from machine.waiting import DISPOSED, QUERY, Wait, wait_for
+from pubsub.hlc import wall_ms_of
 from pubsub.ledger import Ledger
 from pubsub.state import MachineState, OwnerState
 
@@ -25,7 +26,8 @@ class Staleness:
     """How much a replica is worth.
 
     Attributes:
-        since: us since a record of its owner was last accepted, as far as is known since the replica is there.
+        since: us since a record of its owner was last accepted. Until the first one that the replica sees, that is
+            taken from the owner's stamp, and as good as the two wall clocks.
         is_left: its owner has said goodbye; it stays as it was.
         is_gone: the machine is no longer published, or its owner was forgotten; it stays as it was, for good.
     """
@@ -45,9 +47,20 @@ class Replica(Reader):
         is_left, is_gone: see `Staleness`.
     """
 
-    __slots__ = ("_heard", "_parent_id", "epoch", "is_gone", "is_left", "machine_index", "owner", "version")
+    __slots__ = (
+        "_heard",
+        "_parent_id",
+        "_stamp",
+        "_wall",
+        "epoch",
+        "is_gone",
+        "is_left",
+        "machine_index",
+        "owner",
+        "version",
+    )
 
-    def __init__(self, state: OwnerState, machine: MachineState, schema: Schema, heard: int) -> None:
+    def __init__(self, state: OwnerState, machine: MachineState, schema: Schema, wall: Callable[[], int]) -> None:
         description = machine.description
         super().__init__(compile_schema(schema), description.id, None, description.tags)
         self.owner = state.owner
@@ -56,7 +69,9 @@ class Replica(Reader):
         self.is_left = state.header.is_bye
         self.is_gone = False
         self._parent_id = description.parent or None
-        self._heard = heard
+        self._heard: int | None = None  # us
+        self._stamp = wall_ms_of(state.header.hlc)
+        self._wall = wall
         self._time = self._fitted(machine.ticks)
 
     @property
@@ -66,7 +81,8 @@ class Replica(Reader):
 
     def staleness(self, now: int) -> Staleness:
         """Return how old what it says may be; `now` is the time that the core is called with."""
-        return Staleness(max(now - self._heard, 0), self.is_left, self.is_gone)
+        since = now - self._heard if self._heard is not None else 1000 * (self._wall() - self._stamp)
+        return Staleness(max(since, 0), self.is_left, self.is_gone)
 
     # -- waiting: as anybody's, but nobody waits for what is gone
 
@@ -132,16 +148,19 @@ class Replicas:
     Args:
         ledger: what is known of all owners.
         find: returns a schema by its hash, if it is known.
+        wall: the wall clock, ms since 1970.
         own: this peer's public key: there are no replicas of its own machines.
     """
 
-    def __init__(self, ledger: Ledger, find: Callable[[bytes], Schema | None], own: bytes) -> None:
+    def __init__(
+        self, ledger: Ledger, find: Callable[[bytes], Schema | None], wall: Callable[[], int], own: bytes
+    ) -> None:
         self._ledger = ledger
         self._find = find
+        self._wall = wall
         self._own = own
         self._owners: dict[bytes, dict[str, Replica]] = {}
-        self._heard: list[tuple[OwnerState, int]] = []
-        self._now = 0
+        self._heard: list[tuple[OwnerState, int | None]] = []  # with the time, if the record is new
 
     def get(self, owner: bytes, machine_id: str) -> Replica | None:
         """Return the replica of a machine; None if no such machine is known, or its schema is not, yet."""
@@ -149,26 +168,31 @@ class Replicas:
         if state is None or owner == self._own:
             return None
         found = self._owners.get(owner, {}).get(machine_id)
-        if found is None:
-            machine = _named(state, machine_id)
-            schema = self._find(machine.schema) if machine is not None else None
-            if machine is None or schema is None:
-                return None
-            found = Replica(state, machine, schema, self._now)
-            self._owners.setdefault(owner, {})[machine_id] = found
-        return found
+        if found is not None:
+            return found
+        machine = _named(state).get(machine_id)
+        return None if machine is None else self._make(state, machine)
+
+    def _make(self, state: OwnerState, machine: MachineState) -> Replica | None:
+        schema = self._find(machine.schema)
+        if schema is None:
+            return None
+        replica = Replica(state, machine, schema, self._wall)
+        self._owners.setdefault(state.owner, {})[replica.id] = replica
+        return replica
 
     def __iter__(self) -> Iterator[Replica]:
         """Return a replica of each machine whose schema is known."""
         for owner, state in list(self._ledger.states.items()):
-            for machine in list(state.values()):
-                replica = self.get(owner, machine.description.id)
-                if replica is not None and replica.machine_index == machine.index:  # else: two machines with one id
+            if owner == self._own:
+                continue
+            for name, machine in _named(state).items():
+                replica = self._owners.get(owner, {}).get(name) or self._make(state, machine)
+                if replica is not None:
                     yield replica
 
     def heard(self, state: OwnerState, now: int) -> None:
         """Note an accepted record. What it means to replicas comes with `settle`: once the core is at rest."""
-        self._now = now
         if state.owner in self._owners:
             self._heard.append((state, now))
 
@@ -177,18 +201,19 @@ class Replicas:
         for owner in self._owners:
             state = self._ledger.states.get(owner)
             if state is not None and any(machine.schema == hash for machine in state.values()):
-                self._heard.append((state, self._now))
+                self._heard.append((state, None))
 
     def settle(self) -> None:
         """Bring the replicas to what was noted, one record after the other."""
         while self._heard:
-            state, now = self._heard.pop(0)
+            state, then = self._heard.pop(0)
+            named = _named(state)
             for replica in list(self._owners.get(state.owner, {}).values()):
-                replica._heard_of(state, now)
-                self._follow(replica, state)
+                if then is not None:
+                    replica._heard_of(state, then)
+                self._follow(replica, state, named.get(replica.id))
 
-    def _follow(self, replica: Replica, state: OwnerState) -> None:
-        machine = _named(state, replica.id)
+    def _follow(self, replica: Replica, state: OwnerState, machine: MachineState | None) -> None:
         same_epoch = replica.epoch == state.header.epoch
         if machine is None or (same_epoch and machine.index != replica.machine_index):
             self._drop(replica)  # and another one of its name is another one
@@ -214,5 +239,6 @@ class Replicas:
             self._drop(replica)
 
 
-def _named(state: OwnerState, machine_id: str) -> MachineState | None:
-    return next((machine for machine in state.values() if machine.description.id == machine_id), None)
+def _named(state: OwnerState) -> dict[str, MachineState]:
+    """Return the machines by id; of several with one id, the first counts."""
+    return {machine.description.id: machine for machine in reversed(list(state.values()))}

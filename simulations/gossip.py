@@ -232,7 +232,7 @@ class GossipNetwork:
         )
 
     def _make(self, peer: int, host: Host) -> Core[int]:
-        identity = Identity(derive(self._seed, "key", peer).to_bytes(8, "big") * 4)
+        identity = self._identity(peer)
         core = self._node(
             host, identity, DOMAIN, parameters=self._parameters, is_signed=self._signatures, merge=self._merge
         )
@@ -241,6 +241,16 @@ class GossipNetwork:
         self._machines[peer] = machine
         core.expose(0, machine)  # the start publishes it
         return core
+
+    def machine_of(self, owner: bytes) -> Machine:
+        """Return the machine of the peer with this key."""
+        for peer, machine in enumerate(self._machines):
+            if machine is not None and self._identity(peer).owner == owner:
+                return machine
+        raise LookupError(f"no peer has the key {owner.hex()}")
+
+    def _identity(self, peer: int) -> Identity:
+        return Identity(derive(self._seed, "key", peer).to_bytes(8, "big") * 4)
 
     def settle(self, seconds: float) -> None:
         """Run without a workload, so that all know each other, and begin to measure after that."""

@@ -33,7 +33,11 @@ from pubsub.boundary import NOTIFY, SEND, WAKE, Host, Outputs
 from pubsub.catalog import SchemaKnown, schema_hash
 from pubsub.core import Core
 from pubsub.replica import Replica
+from simulations.conditions import Conditions
 from simulations.disk import Disk
+from simulations.faults import Crash, Heal, Partition, Restart
+from simulations.gossip import GossipNetwork
+from simulations.simulation import Verb
 
 SECOND = 1_000_000
 DOMAIN = Domain("replicas")
@@ -406,6 +410,10 @@ def test_a_replica_says_whose_it_is_and_how_old(pair: Pair) -> None:
     pair.settle(2)
     then = replica.staleness(pair.now)
     assert 0 < then.since <= 2 * SECOND
+    fresh = pair.reader._replicas
+    fresh._owners.clear()  # one that is made only now goes by the stamp of the record
+    assert abs(pair.replica().staleness(pair.now).since - then.since) < SECOND // 2
+    fresh._owners[OWNER.owner]["door"] = replica
     assert not then.is_gone
     assert not then.is_left
     pair.settle(5)
@@ -518,3 +526,35 @@ def test_the_replicas_of_who_left_are_left(pair: Pair) -> None:
     pair.settle()
     assert (replica.is_left, replica.is_gone) == (True, False)
     assert replica.staleness(pair.now).is_left
+
+
+# -- in a network
+
+
+def test_replicas_come_to_what_their_machines_are(seed: int) -> None:
+    faults: list[tuple[int, Verb]] = [
+        (2 * SECOND, Partition(range(5))),
+        (6 * SECOND, Heal()),
+        (7 * SECOND, Crash(3)),
+        (9 * SECOND, Restart(3)),
+    ]
+    network = GossipNetwork(
+        seed=seed, peers=10, rate=20, own_schemas=True, conditions=Conditions(loss=0.1), faults=faults
+    )
+    network.settle(1)
+    early = [replica for core in _cores(network) for replica in core.replicas()]
+    assert len(early) > 10
+    network.run(10, 120)
+    for core in _cores(network):
+        replicas = core.replicas()
+        assert len(replicas) == 9
+        for replica in replicas:
+            machine = network.machine_of(replica.owner)
+            assert (replica.id, replica.schema, replica.time()) == (machine.id, machine.schema, machine.time())
+    living = [replica for core in _cores(network) for replica in core.replicas()]
+    kept = [replica for replica in early if any(replica is other for other in living)]
+    assert len(kept) > len(early) - 10  # those of the peer that crashed are no more, all others were never replaced
+
+
+def _cores(network: GossipNetwork) -> list[Core[int]]:
+    return [core for core in network.simulation.nodes if isinstance(core, Core)]
