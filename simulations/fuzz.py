@@ -2,7 +2,7 @@
 
 What must hold, whatever comes in: a decoder returns or raises `WireError`; what it returns encodes to the same bytes;
 what a receiver knows of an owner is exactly a state that the owner published, and never an older one than before; no
-proof convicts an owner that signed honestly; memory is bounded.
+proof convicts an owner that signed honestly; a schema is never taken for another one; memory is bounded.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from dataclasses import replace
 from rich.console import Console
 from rich.progress import track
 
-from machine import Machine, Schema, State
+from machine import Machine, Schema, SchemaError, State
 from pubsub.accept import Acceptor, Verdict
+from pubsub.catalog import decode_schema, encode_schema
 from pubsub.errors import WireError
 from pubsub.hlc import HybridClock
 from pubsub.identity import Domain, Identity, short_of
@@ -89,6 +90,9 @@ class Fuzzer:
         proof = Proof.of(header, other)
         assert proof is not None
         self.proof = proof.encode()
+        names = [f"S{i}" for i in range(12)]
+        related = {n: State(multi=n > "S5", add=rng.sample(names, 3), after=rng.choice(names), tags="a") for n in names}
+        self.schemas = [encode_schema(Schema(related)), encode_schema(Schema({"A": State(auto=True, require="A")}))]
 
     def mutated(self, data: bytes) -> bytes:
         """Return something else, made of the bytes and of others."""
@@ -156,10 +160,22 @@ class Fuzzer:
         assert not valid or data == self.proof, "a proof was forged"
         self.counts[f"proof: {'the true one' if valid else 'invalid'}"] += 1
 
+    def schema(self) -> None:
+        """Give a mutated schema to the decoder."""
+        data = self.mutated(self.rng.choice(self.schemas))
+        try:
+            schema = decode_schema(data)
+        except (WireError, SchemaError) as error:
+            self.counts[f"schema: {type(error).__name__}"] += 1
+            return
+        assert encode_schema(schema) == data, "a schema has two encodings"
+        self.counts["schema: decoded"] += 1
+
     def run(self, count: Iterable[int]) -> None:
-        """Try so many inputs, a tenth of them proofs."""
+        """Try so many inputs, a tenth of them proofs, and another tenth schemas."""
         for _ in count:
-            (self.evidence if self.rng.random() < 0.1 else self.record)()
+            draw = self.rng.random()
+            (self.evidence if draw < 0.1 else self.schema if draw < 0.2 else self.record)()
 
 
 def _records(life: list[OwnerState]) -> Iterable[Record]:

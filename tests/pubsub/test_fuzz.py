@@ -19,6 +19,8 @@ def test_mutated_bytes_are_never_taken_for_what_they_are_not(seed: int) -> None:
         assert counts[f"record: {verdict.value}"] == 0
     assert counts["record: refused by the decoder"] > 3_000
     assert counts["proof: refused by the decoder"] > 500
+    for outcome in ("WireError", "SchemaError", "decoded"):
+        assert counts[f"schema: {outcome}"] > 0
 
 
 def test_memory_is_bounded_whatever_comes_in(seed: int) -> None:
