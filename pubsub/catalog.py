@@ -33,7 +33,9 @@ MAX_SCHEMA = 64 * 1024  # bytes
 NEVER = 2**62
 SECOND = 1_000_000  # us
 TIMEOUT = 5 * SECOND  # for an answer
-RETRY = 30 * SECOND  # before whom nobody could answer is asked for again
+# Before a hash that nobody knew is asked for again; doubled each time. Neighbours that pass a record on need a while to
+# fetch its schema themselves, so that the first round often comes too early.
+FIRST_RETRY, RETRY = SECOND, 30 * SECOND
 MAX_TRIES = 3  # the sender, then two others
 MAX_ASK = 16  # hashes in one session
 MAX_SESSIONS = 4  # of this peer at a time
@@ -152,7 +154,7 @@ class _Want(Generic[P]):
     """A hash that is looked for.
 
     ``due``: when to ask; NEVER while somebody is being asked. ``left``: a round of asking was in vain. ``short``: for
-    lack of neighbours.
+    lack of neighbours. ``pause``: before the next round, us.
     """
 
     due: int
@@ -160,6 +162,7 @@ class _Want(Generic[P]):
     tried: list[P] = field(default_factory=list)
     left: bool = False
     short: bool = False
+    pause: int = FIRST_RETRY
 
 
 @dataclass(slots=True)
@@ -305,7 +308,8 @@ class Catalog(Generic[P]):
             self._leave(want, now)
 
     def _leave(self, want: _Want[P], now: int, *, short: bool = False) -> None:
-        want.due, want.left, want.short = now + RETRY, True, short
+        want.due, want.left, want.short = now + want.pause, True, short
+        want.pause = min(2 * want.pause, RETRY)
         want.tried = []
         self.counts.given_up += 1
 
@@ -353,10 +357,12 @@ class Catalog(Generic[P]):
             schema = decode_schema(body)
         except (WireError, SchemaError):
             self.counts.bad += 1  # the same bytes come from everybody else: asking again soon is no use
+            want.pause = RETRY
             self._leave(want, now)
             return False
         if self._size + len(body) > MAX_TOTAL and not self._prune(len(body)):
             self.counts.crowded += 1
+            want.pause = RETRY
             self._leave(want, now)
             return False
         del self._wants[hash]
