@@ -57,6 +57,7 @@ class Recorder(Tracer):
         self.id = f"history:{machine.id}"
         self.machine = machine
         self.recorded = self.skipped = 0
+        self._at = 0  # the stamp of the transition in progress, once its clocks have changed
         self._writer = writer
         self._clock = clock
         self._rejected = rejected
@@ -76,8 +77,15 @@ class Recorder(Tracer):
         self._tracked_mask = _mask(machine, self._tracked)
         self._filtered = (self._called, self._changed, self._tracked) != (None, None, None)
 
+    finals_with_handlers_only = True
+
+    def transition_finals(self, transition: Transition) -> None:
+        """Stamp a change when it happens: what its final handlers do to other machines is an effect, and later."""
+        self._at = self._clock.stamp()
+
     def transition_end(self, transition: Transition) -> None:
         """Hand a transition over, unless the filters leave it out."""
+        at, self._at = self._at, 0
         if not transition.accepted or transition.is_check:
             unchanged = transition.ticks_before == transition.ticks_after
             if transition.is_check or (unchanged and not self._rejected):
@@ -92,7 +100,7 @@ class Recorder(Tracer):
         what = transition if isinstance(transition, Update) or not transition.accepted else transition.plan
         source = transition.source
         self._writer.append(
-            (self.stream, self._clock.stamp(), what, transition.ticks_after, transition.seq, source, arguments)
+            (self.stream, at or self._clock.stamp(), what, transition.ticks_after, transition.seq, source, arguments)
         )
 
     def _wants(self, tx: Transition) -> bool:

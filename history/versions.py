@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -40,9 +41,10 @@ def bring_up(connection: sa.Connection, url: str) -> None:
 
 
 def _checked_version(connection: sa.Connection, url: str) -> str | None:
-    found = version_of(connection)
+    names = set(sa.inspect(connection).get_table_names())  # one look: somebody may be creating them
+    found = _version(connection, names)
     if found is None:
-        strangers = set(sa.inspect(connection).get_table_names()) & set(metadata.tables)
+        strangers = names & set(metadata.tables)
         if strangers:
             raise StorageError(f"{url} has tables {sorted(strangers)} that are not ours: name another database")
     elif found not in VERSIONS:
@@ -64,7 +66,11 @@ def _begin_alone(connection: sa.Connection) -> None:
 
 def version_of(connection: sa.Connection) -> str | None:
     """Return the version of the tables in a database, None if there are none."""
-    if not sa.inspect(connection).has_table(_TABLE):
+    return _version(connection, sa.inspect(connection).get_table_names())
+
+
+def _version(connection: sa.Connection, names: Collection[str]) -> str | None:
+    if _TABLE not in names:
         return None
     found: str | None = connection.scalar(sa.text(f"SELECT version_num FROM {_TABLE}"))
     return found
