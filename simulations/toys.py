@@ -108,6 +108,19 @@ class Echo(Quiet):
         return [(SEND, peer, channel, stream, message)]
 
 
+class Tired(Echo):
+    """Throws back so many balls and then no more: where frames are duplicated, those of `Echo` grow without bound."""
+
+    def __init__(self, peer: int, host: Host, answers: int = 500) -> None:
+        super().__init__(peer, host)
+        self.left = answers
+
+    def receive(self, now: int, peer: int, channel: int, stream: int, message: Message) -> Outputs[int]:
+        """Throw it back, or not."""
+        self.left -= 1
+        return super().receive(now, peer, channel, stream, message) if self.left >= 0 else ()
+
+
 @dataclass(frozen=True, slots=True)
 class Ping:
     """Asks for, or is, a sign of life. `sent`: the time of whoever asked."""

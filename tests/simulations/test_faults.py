@@ -17,7 +17,7 @@ from simulations.conditions import Conditions, Constant
 from simulations.faults import Crash, Degrade, Heal, Hold, Jump, Partition, Release, Restart, Restore, Skew, storm
 from simulations.simulation import Simulation, Verb
 from simulations.topology import full
-from simulations.toys import Echo, Flood, Quiet
+from simulations.toys import Flood, Quiet, Tired
 
 SECOND = 1_000_000
 
@@ -38,7 +38,7 @@ def test_nothing_passes_a_partition_until_it_is_healed(side: set[int], one_way: 
     sightings = Sightings()
     simulation = Simulation(
         seed,
-        Echo,
+        Tired,
         peers=6,
         topology=full,
         conditions=Conditions(duplicate=0.1, reorder=0.1),

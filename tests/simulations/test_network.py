@@ -17,7 +17,7 @@ from simulations.errors import SetupError
 from simulations.faults import storm
 from simulations.simulation import Simulation
 from simulations.topology import Pairs, full, ring
-from simulations.toys import Echo, Listener
+from simulations.toys import Listener, Tired
 
 EXACT = Conditions(latency=Constant(10_000), jitter=0)
 SECOND = 1_000_000
@@ -45,7 +45,7 @@ def test_every_frame_is_delivered_or_lost_or_dropped_or_on_its_way(
 ) -> None:
     weather = storm(seed, 6, 3 * SECOND, count=6) if faults else ()
     simulation = Simulation(
-        seed, Echo, peers=6, conditions=conditions, faults=weather, checkers=[Conservation()], topology=full
+        seed, Tired, peers=6, conditions=conditions, faults=weather, checkers=[Conservation()], topology=full
     )
     for until in range(0, 4 * SECOND, SECOND // 2):
         simulation.run(until)
