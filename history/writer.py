@@ -22,6 +22,7 @@ from history.store import Store
 from history.stream import Item, Stream
 
 logger = logging.getLogger("asyncmachine.history")
+FEW = 64  # more than threads that append at the same instant
 Overflow = Literal["block", "drop"]
 T = TypeVar("T")
 
@@ -125,11 +126,12 @@ class Writer:
             self.counts.dropped += 1
             return False
         buffer.append(item)
-        counts = self.counts
-        counts.appended += 1
-        if not self._wake.is_set():  # by the length alone, two threads at once could each rely on the other
+        self.counts.appended += 1
+        waiting = len(buffer)
+        # of the first few each looks for itself: several threads at once could each rely on another
+        if waiting < FEW and not self._wake.is_set():
             self._wake.set()
-        if len(buffer) == self.limits.batch:
+        if waiting == self.limits.batch:
             self._hurry.set()
         return True
 
