@@ -60,6 +60,8 @@ class Recorder(Tracer):
         self._at = 0  # the stamp of the transition in progress, once its clocks have changed
         self._writer = writer
         self._clock = clock
+        self._append, self._stamp = writer.append, clock.stamp  # looked up once: every transition passes here
+        self._has_plans = isinstance(machine, Machine)  # the updates of a replica have none
         self._rejected = rejected
         self._arguments = arguments is not False
         self._mapper = arguments if callable(arguments) else None
@@ -97,11 +99,10 @@ class Recorder(Tracer):
         if self._arguments and transition.args:
             arguments = encode_arguments(transition.args, self._mapper)
         self.recorded += 1
-        what = transition if isinstance(transition, Update) or not transition.accepted else transition.plan
-        source = transition.source
-        self._writer.append(
-            (self.stream, at or self._clock.stamp(), what, transition.ticks_after, transition.seq, source, arguments)
-        )
+        what = transition.plan if self._has_plans and transition.accepted else transition
+        if not at:
+            at = self._stamp()
+        self._append((self.stream, at, what, transition.ticks_after, transition.seq, transition.source, arguments))
 
     def _wants(self, tx: Transition) -> bool:
         if isinstance(tx, Update):  # what was called to bring it about is not known

@@ -43,7 +43,7 @@ class Limits:
     """
 
     buffer: int = 50_000
-    batch: int = 10_000
+    batch: int = 20_000
     interval: float = 0.05
     overflow: Overflow = "block"
     patience: float = 5.0
