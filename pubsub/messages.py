@@ -1,25 +1,53 @@
 """What peers say to each other on links and in sessions. Immutable; ``size`` is the length of the encoding in bytes.
 
-frame     flags u8, grant varint, parcels (length varint, record with the short owner), wants (8 B each)
-summary   number of buckets varint, 4 B fingerprint each
-entries   (bucket varint, entries) each; an entry is short 8 B, epoch tag u8, version 4 B, root tag u8
-exchange  flags u8, wants (8 B each), parcels
-ask       hashes (16 B each)
-bodies    flags u8, schemas (length varint, canonical form)
+Each message begins with its kind (u8); numbers and counts are varints, and flags are a u8. See `pubsub.codec`.
+
+    frame     flags (1 ping), grant, parcels, wants (8 B each), notices (length, bytes)
+    summary   fingerprints (4 B each), buckets in full (2 B each)
+    entries   buckets, then of each that differs: bucket 2 B, entries (short 8 B, epoch 4 B, version, root's first byte)
+    exchange  flags (1 last), parcels, wants (8 B each)
+    ask       hashes (16 B each)
+    bodies    flags (1 last), schemas (length, canonical form)
+    rows ask  flags (1 until), machine's id, after (epoch, seq), [until (epoch, seq)]
+    rows      flags (1 last), rows (epoch, seq, length, bytes)
+    rows end  reason u8
+    topic     record, or notice; nothing follows it
+
+A parcel is a record behind its length less one (2 B). On a link its owner is there by the short form, which is what
+``size`` counts; the first record of an owner on a link has the long one and `INTRODUCTION` bytes more. In an exchange
+all have the long one. A parcel is also the message of the topic: there it has the long one too, and no length.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Protocol
 
-from pubsub.identity import SHORT_BYTES
+from pubsub.identity import KEY_BYTES, SHORT_BYTES
 from pubsub.record import HASH_BYTES, Record
 
+INTRODUCTION = KEY_BYTES - SHORT_BYTES  # bytes more of a record whose owner is there in full
 FINGERPRINT_BYTES = 4
-ENTRY_BYTES = SHORT_BYTES + 6
+BUCKET_BYTES = 2
+ENTRY_BYTES = SHORT_BYTES + 5  # and the version
 MAX_FRAME = 64 * 1024
-_OVERHEAD = 8  # flags, counts and lengths of a message
+MAX_ROW = 60 * 1024  # bytes of one row of a history
+MAX_ROWS = 1024  # in one page
+MAX_PAGE = 64 * 1024  # bytes of a page of rows
+
+
+def width(value: int) -> int:
+    """Return how many bytes a number has as a varint."""
+    return 1 if value < 128 else (value.bit_length() + 6) // 7
+
+
+class Notice(Protocol):
+    """What all are to be told, beside records: a `Proof`, or a `Suspicion`."""
+
+    def encode(self) -> bytes:
+        """Return the notice as bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +72,39 @@ class Frame:
         grant: how many bytes of parcels, counted from the beginning of the link, the sender is ready to take.
         wants: short forms of owners whose whole state is asked for.
         ping: an answer is asked for.
+        notices: proofs and suspicions.
     """
 
     parcels: tuple[Parcel, ...]
     grant: int
     wants: tuple[bytes, ...] = ()
     ping: bool = False
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes on the wire, where all owners have been introduced; `INTRODUCTION` more for each that has not."""
+        parcels, wants, notices = self.parcels, self.wants, self.notices
+        size = 2 + width(self.grant) + width(len(parcels)) + width(len(wants)) + width(len(notices))
+        size += sum([p.size for p in parcels]) + SHORT_BYTES * len(wants)
+        return size + _size_of(notices) if notices else size
+
+
+def _size_of(notices: tuple[Notice, ...]) -> int:
+    sizes = [len(notice.encode()) for notice in notices]  # they are rare
+    return sum([width(size) + size for size in sizes])
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """A notice as a message of the topic."""
+
+    notice: Notice
 
     @property
     def size(self) -> int:
         """Bytes on the wire."""
-        return _OVERHEAD + sum([p.size for p in self.parcels]) + SHORT_BYTES * len(self.wants)
+        return 1 + len(self.notice.encode())
 
 
 Entry = tuple[bytes, int, int, int]
@@ -74,20 +124,26 @@ class Summary:
     @property
     def size(self) -> int:
         """Bytes on the wire."""
-        return _OVERHEAD + FINGERPRINT_BYTES * len(self.fingerprints) + 2 * len(self.full)
+        counts = width(len(self.fingerprints)) + width(len(self.full))
+        return 1 + counts + FINGERPRINT_BYTES * len(self.fingerprints) + BUCKET_BYTES * len(self.full)
 
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """The answer: what the other side knows of the owners in the buckets that differ."""
+    """The answer: what the other side knows of the owners in the buckets that differ, in the order of these."""
 
     buckets: int
     entries: tuple[tuple[int, tuple[Entry, ...]], ...]
+    size: int = field(init=False, repr=False, compare=False)
+    """Bytes on the wire. There may be thousands of entries, so they are looked at once."""
 
-    @property
-    def size(self) -> int:
-        """Bytes on the wire."""
-        return _OVERHEAD + sum([2 + ENTRY_BYTES * len(found) for _, found in self.entries])
+    def __post_init__(self) -> None:
+        """Find out the size."""
+        size = 1 + width(self.buckets) + width(len(self.entries))
+        for _, found in self.entries:
+            size += BUCKET_BYTES + width(len(found)) + ENTRY_BYTES * len(found)
+            size += sum([1 if version < 128 else width(version) for _, _, version, _ in found])
+        object.__setattr__(self, "size", size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +160,9 @@ class Exchange:
     @property
     def size(self) -> int:
         """Bytes on the wire."""
-        return _OVERHEAD + sum([p.size for p in self.parcels]) + SHORT_BYTES * len(self.wants)
+        parcels, wants = self.parcels, self.wants
+        size = 2 + width(len(parcels)) + width(len(wants)) + SHORT_BYTES * len(wants)
+        return size + sum([p.size for p in parcels]) + INTRODUCTION * len(parcels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +174,7 @@ class SchemaAsk:
     @property
     def size(self) -> int:
         """Bytes on the wire."""
-        return _OVERHEAD + HASH_BYTES * len(self.hashes)
+        return 1 + width(len(self.hashes)) + HASH_BYTES * len(self.hashes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +190,76 @@ class Bodies:
     @property
     def size(self) -> int:
         """Bytes on the wire."""
-        return _OVERHEAD + sum([2 + len(body) for body in self.bodies])
+        return 2 + width(len(self.bodies)) + sum([width(len(body)) + len(body) for body in self.bodies])
+
+
+Place = tuple[int, int]
+"""Where a row stands in the log of a machine: the number of the recording, and that of the row in it, from 1 on."""
+
+PulledRow = tuple[int, int, bytes]
+"""A row: the two numbers of its place, and what `history` made of it, which is opaque here."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowsAsk:
+    """A question for one page of the log of a machine of the other side's own. See `pubsub.pull`.
+
+    Attributes:
+        machine: its id.
+        after: where the rows begin: at the next one.
+        until: where they end, this one included; None: with what there is by now.
+    """
+
+    machine: str
+    after: Place
+    until: Place | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes on the wire."""
+        length = len(self.machine.encode())
+        places = self.after if self.until is None else self.after + self.until
+        return 2 + width(length) + length + sum([width(number) for number in places])
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The answer: a page. ``last``: there are no more rows in the range."""
+
+    rows: tuple[PulledRow, ...]
+    last: bool = True
+
+    @property
+    def size(self) -> int:
+        """Bytes on the wire."""
+        return 2 + width(len(self.rows)) + sum([size_of_row(row) for row in self.rows])
+
+
+def size_of_row(row: PulledRow) -> int:
+    """Return how many bytes a row has in a page."""
+    epoch, seq, body = row
+    length = len(body)
+    return width(epoch) + width(seq) + width(length) + length
+
+
+class Reason(IntEnum):
+    """Why there is no page."""
+
+    NONE_KEPT = 0  # no such log
+    REFUSED = 1  # not for the one who asks
+    BUSY = 2  # too many questions at a time: it is worth asking again
+
+
+@dataclass(frozen=True, slots=True)
+class RowsEnd:
+    """The answer in place of a page."""
+
+    reason: Reason
+
+    @property
+    def size(self) -> int:
+        """Bytes on the wire."""
+        return 2
 
 
 def pages(parcels: Iterable[Parcel], limit: int = MAX_FRAME) -> list[tuple[Parcel, ...]]:
