@@ -254,7 +254,7 @@ GOLDEN: list[tuple[int, Message, bytes]] = [
         b"\x01\x01\x07\x02"
         + b"\x00\x87"
         + LONG
-        + b"\x00\x71"
+        + b"\x00\x6f"
         + SHORT
         + b"\x01"
         + ASK
