@@ -2,7 +2,8 @@
 
 What must hold, whatever comes in: a decoder returns or raises `WireError`; what it returns encodes to the same bytes;
 what a receiver knows of an owner is exactly a state that the owner published, and never an older one than before; no
-proof convicts an owner that signed honestly; a schema is never taken for another one; memory is bounded.
+proof convicts an owner that signed honestly; a schema is never taken for another one; a message has the size that it
+says; memory is bounded.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from pubsub.publisher import Publisher
 from pubsub.record import Record, decode_record
 from pubsub.state import OwnerState
 from pubsub.wire import varint
+from simulations.fuzz_messages import Messages
 
 EXTREMES = [varint(n) for n in (0, 1, 127, 128, 4095, 4096, 65535, 1 << 32, (1 << 53) - 1, (1 << 64) - 1)]
 EXTREMES += [b"\x80\x00", b"\xff" * 9 + b"\x01", b"\xff" * 12, b"\xed\xa0\x80"]  # not shortest, too long, a surrogate
@@ -93,6 +95,7 @@ class Fuzzer:
         names = [f"S{i}" for i in range(12)]
         related = {n: State(multi=n > "S5", add=rng.sample(names, 3), after=rng.choice(names), tags="a") for n in names}
         self.schemas = [encode_schema(Schema(related)), encode_schema(Schema({"A": State(auto=True, require="A")}))]
+        self.messages = Messages(rng, records, self.owners, proof, self.schemas)
 
     def mutated(self, data: bytes) -> bytes:
         """Return something else, made of the bytes and of others."""
@@ -171,11 +174,17 @@ class Fuzzer:
         assert encode_schema(schema) == data, "a schema has two encodings"
         self.counts["schema: decoded"] += 1
 
+    def message(self) -> None:
+        """Give a mutated message to the decoder of a channel."""
+        channel, data = self.messages.draw()
+        self.counts[self.messages.judge(channel, self.mutated(data))] += 1
+
     def run(self, count: Iterable[int]) -> None:
-        """Try so many inputs, a tenth of them proofs, and another tenth schemas."""
+        """Try so many inputs: a tenth of them proofs, another tenth schemas, and 3 in 10 messages of all channels."""
         for _ in count:
             draw = self.rng.random()
-            (self.evidence if draw < 0.1 else self.schema if draw < 0.2 else self.record)()
+            what = self.evidence if draw < 0.1 else self.schema if draw < 0.2 else self.message
+            (what if draw < 0.5 else self.record)()
 
 
 def _records(life: list[OwnerState]) -> Iterable[Record]:

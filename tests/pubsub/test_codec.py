@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -46,7 +45,8 @@ from pubsub.messages import (
 )
 from pubsub.record import BYE, MAX_EPOCH, MAX_LEASE
 from pubsub.suspicion import Suspicion
-from pubsub.wire import U64, Reader, varint
+from pubsub.wire import U64, varint
+from simulations.fuzz_messages import short_forms
 
 ANNA, BEN, EVA = Identity(bytes(range(32))), Identity(bytes(32)), Identity(b"eva!" * 8)
 DOMAIN = Domain("golden")
@@ -136,18 +136,6 @@ def as_bytes(channel: int, message: Message) -> bytes:
     return ConnectionCodec().encode(channel, message)
 
 
-def forms(data: bytes) -> list[bool]:
-    """Return which records of a frame have their owners in the short form."""
-    reader = Reader(data)
-    reader.take(2)
-    reader.varint()
-    found = []
-    for _ in range(reader.varint()):
-        (less,) = struct.unpack(">H", reader.take(2))
-        found.append(reader.take(less + 1)[1] & 128 != 0)
-    return found
-
-
 # -- laws
 
 
@@ -191,7 +179,7 @@ def test_whatever_is_accepted_encodes_to_the_same_bytes(
         found = decode(channel, bytes(raw))
     except WireError:
         return
-    assert (encode_frame(found, forms(bytes(raw))) if isinstance(found, Frame) else encode(found)) == raw
+    assert (encode_frame(found, short_forms(bytes(raw))) if isinstance(found, Frame) else encode(found)) == raw
 
 
 @given(anything)
@@ -334,7 +322,7 @@ def test_two_owners_with_one_short_form_are_told_apart(monkeypatch: pytest.Monke
     monkeypatch.setattr(codec_module, "short_of", lambda owner: b"8 bytes!")
     encoder = LinkEncoder()
     frame = Frame(tuple(Parcel.of(Record(header(who), ())) for who in (ANNA, BEN, ANNA, BEN)), 0)
-    assert forms(encoder.encode(frame)) == [False, False, True, False]
+    assert short_forms(encoder.encode(frame)) == [False, False, True, False]
 
 
 # -- limits
