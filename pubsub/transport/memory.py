@@ -65,7 +65,8 @@ class MemoryNetwork(Generic[P]):
         window: bytes under way to one reader of one connection.
         backlog: bytes that may wait at the sender for that; beyond, `send` raises.
         dial_timeout: us until a dial that nobody answers fails.
-        codec: makes one for each end of each connection; None: messages are handed over as they are.
+        codec: makes one for each end of each connection; None: messages are handed over as they are. One that remembers
+            what was said loses its step over a cut or a lost frame, and the connection ends as garbled.
     """
 
     def __init__(

@@ -29,13 +29,14 @@ from trio.testing import MockClock
 
 from machine import Machine, Schema, State
 from pubsub.boundary import NOTIFY, WAKE, Host, Message, Outputs
+from pubsub.codec import ConnectionCodec
 from pubsub.core import Committed, Core, Parameters
 from pubsub.driver import Driver
 from pubsub.identity import Domain, Identity
 from pubsub.messages import Entries
 from pubsub.record import Header
 from pubsub.state import SharedMerge
-from pubsub.transport import MemoryNetwork
+from pubsub.transport import Codec, MemoryNetwork
 from pubsub.transport.clock import SECOND, now, sleep_until
 from simulations.clocks import Clocks
 from simulations.conditions import Conditions
@@ -110,10 +111,12 @@ class Scenario:
         return ways
 
 
-def draw(seed: int, *, faulty: bool = False, eager: bool = False, peers: int | None = None) -> Scenario:
+def draw(
+    seed: int, *, faulty: bool = False, eager: bool = False, peers: int | None = None, rate: float = 0
+) -> Scenario:
     rng = stream(seed, "scenario")
     peers = peers or rng.randint(5, 20)
-    rate = 6.0 if eager else rng.uniform(10, 60)  # the topic is for quiet times
+    rate = rate or (6.0 if eager else rng.uniform(10, 60))  # the topic is for quiet times
     changes, at = [], 0.2 * SECOND
     while (at := at + rng.expovariate(rate) * SECOND) < 3.5 * SECOND:
         changes.append((int(at), rng.randrange(peers), rng.choice(STATES)))
@@ -266,11 +269,13 @@ class EngineDelays:
 class Streets:
     """A town under trio."""
 
-    def __init__(self, town: Town, nursery: trio.Nursery, delays: EngineDelays) -> None:
+    def __init__(
+        self, town: Town, nursery: trio.Nursery, delays: EngineDelays, codec: Callable[[], Codec] | None = None
+    ) -> None:
         self.town = town
         self.scenario = town.scenario
         self.nursery = nursery
-        self.network = MemoryNetwork[int](delays=delays)
+        self.network = MemoryNetwork[int](delays=delays, codec=codec)
         self.clocks = Clocks(self.scenario.peers)
         self.disks = [Disk() for _ in range(self.scenario.peers)]
         self.lives = [0] * self.scenario.peers
@@ -339,13 +344,18 @@ class Streets:
 
 
 def under_trio(
-    scenario: Scenario, *, scheduler: int = 0, late: dict[tuple[int, int], int] | None = None, **options: Any
+    scenario: Scenario,
+    *,
+    scheduler: int = 0,
+    late: dict[tuple[int, int], int] | None = None,
+    codec: Callable[[], Codec] | None = None,
+    **options: Any,
 ) -> Town:
     town = Town(scenario, **options)
 
     async def main() -> None:
         async with trio.open_nursery() as nursery:
-            await Streets(town, nursery, EngineDelays(scenario, late or {})).run()
+            await Streets(town, nursery, EngineDelays(scenario, late or {}), codec).run()
 
     with deterministic(scheduler):
         trio.run(main, clock=MockClock(autojump_threshold=0))
@@ -406,11 +416,17 @@ def test_the_order_in_which_trio_runs_its_tasks_changes_nothing(seed: int) -> No
         check_same(engine, under_trio(scenario, scheduler=scheduler))
 
 
+@pytest.mark.parametrize("eager", [False, True])
+def test_bytes_instead_of_messages_change_nothing(seed: int, eager: bool) -> None:
+    scenario, engine = drawn(derive(seed, "bytes"), eager=eager)
+    check_same(engine, under_trio(scenario, codec=ConnectionCodec))
+
+
 # -- the comparison can fail
 
 
 def test_a_latency_that_differs_makes_other_commits(seed: int) -> None:
-    scenario, engine = drawn(derive(seed, "late"), peers=20)
+    scenario, engine = drawn(derive(seed, "late"), peers=20, rate=60)
     late = dict.fromkeys(scenario.pairs, 50_000)  # one way of each connection
     assert engine.commits != under_trio(scenario, late=late).commits
 
