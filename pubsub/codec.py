@@ -25,6 +25,7 @@ from pubsub.identity import SHORT_BYTES, short_of
 from pubsub.messages import (
     BUCKET_BYTES,
     MAX_PAGE,
+    MAX_PLACE,
     MAX_ROW,
     MAX_ROWS,
     Announcement,
@@ -326,7 +327,7 @@ def _read_rows_ask(reader: Reader) -> RowsAsk:
 
 
 def _read_place(reader: Reader) -> Place:
-    return reader.varint(), reader.varint()
+    return reader.varint(MAX_PLACE), reader.varint(MAX_PLACE)
 
 
 def _read_rows(reader: Reader) -> Rows:

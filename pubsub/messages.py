@@ -36,6 +36,7 @@ MAX_FRAME = 64 * 1024
 MAX_ROW = 60 * 1024  # bytes of one row of a history
 MAX_ROWS = 1024  # in one page
 MAX_PAGE = 64 * 1024  # bytes of a page of rows
+MAX_PLACE = (1 << 63) - 1  # what a database has for a number
 
 
 def width(value: int) -> int:

@@ -27,6 +27,7 @@ from pubsub.identity import short_of
 from pubsub.messages import (
     INTRODUCTION,
     MAX_PAGE,
+    MAX_PLACE,
     MAX_ROW,
     MAX_ROWS,
     Announcement,
@@ -100,7 +101,8 @@ parcels = st.lists(records().map(Parcel.of), max_size=5).map(tuple)
 shorts = st.binary(min_size=8, max_size=8)
 wants = st.lists(shorts, max_size=5).map(tuple)
 counts = st.integers(4, 12).map(lambda bits: 1 << bits)
-places = st.tuples(numbers, numbers)
+place_numbers = st.integers(0, 300) | st.integers(0, MAX_PLACE)
+places = st.tuples(place_numbers, place_numbers)
 frames = st.builds(Frame, parcels, numbers, wants, st.booleans(), st.lists(notices, max_size=3).map(tuple))
 
 
@@ -126,7 +128,7 @@ said: dict[int, st.SearchStrategy[Message]] = {
     CATALOG: st.builds(SchemaAsk, st.lists(st.binary(min_size=16, max_size=16), max_size=5).map(tuple))
     | st.builds(Bodies, st.lists(st.binary(max_size=200), max_size=4).map(tuple), st.booleans()),
     HISTORY: st.builds(RowsAsk, st.text(max_size=12), places, st.none() | places)
-    | st.builds(Rows, st.lists(st.tuples(numbers, numbers, st.binary(max_size=200)), max_size=4).map(tuple))
+    | st.builds(Rows, st.lists(st.tuples(place_numbers, place_numbers, st.binary(max_size=200)), max_size=4).map(tuple))
     | st.builds(RowsEnd, st.sampled_from(Reason)),
 }
 anything = st.one_of([s.map(lambda m, c=channel: (c, m)) for channel, s in said.items()])  # type: ignore[misc]

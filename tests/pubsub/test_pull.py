@@ -14,23 +14,8 @@ from pubsub import ExposeError, Identity
 from pubsub.boundary import HISTORY, NOTIFY, SEND
 from pubsub.codec import decode, encode
 from pubsub.messages import MAX_PAGE, MAX_ROW, MAX_ROWS, Place, PulledRow, Reason, Rows, RowsAsk, RowsEnd
-from pubsub.pull import (
-    ANSWER_TIMEOUT,
-    MAX_ASKS,
-    MAX_PULLS,
-    MAX_RETRIES,
-    MAX_SESSIONS,
-    NEVER,
-    RATE,
-    SECOND,
-    START,
-    TIMEOUT,
-    Outcome,
-    PullEnded,
-    Pulls,
-    RowsAsked,
-    RowsPulled,
-)
+from pubsub.pull import MAX_PULLS, MAX_RETRIES, START, TIMEOUT, Outcome, PullEnded, Pulls, RowsPulled
+from pubsub.serve import ANSWER_TIMEOUT, MAX_ASKS, MAX_SESSIONS, NEVER, RATE, SECOND, RowsAsked
 
 OWNER = Identity(bytes(32)).owner
 HERE, THERE = "here", "there"
@@ -86,15 +71,13 @@ class Pair:
         if isinstance(event, RowsAsked):
             self.asked.append(event)
             found = self.answer(event)
-            if isinstance(found, Reason):
-                none = found is Reason.NONE_KEPT
-                there = self.there
-                self.do(
-                    THERE,
-                    there.answer(self.now, event, [], last=True, kept=False) if none else there.refuse(self.now, event),
-                )
-            elif found is not None:
-                self.do(THERE, self.there.answer(self.now, event, found[0], last=found[1]))
+            serving = self.there.serving
+            if found is Reason.REFUSED:
+                self.do(THERE, serving.refuse(self.now, event))
+            elif found is Reason.NONE_KEPT:
+                self.do(THERE, serving.answer(self.now, event, [], last=True, kept=False))
+            elif isinstance(found, tuple):
+                self.do(THERE, serving.answer(self.now, event, found[0], last=found[1]))
         elif isinstance(event, RowsPulled):
             self.pages.append(event)
             if self.eager:
@@ -160,10 +143,10 @@ def test_a_row_that_is_too_large_is_the_applications_fault() -> None:
     pair = Pair(lambda asked: None)
     pair.pull()
     with pytest.raises(ExposeError, match=r"row \(1, 1\) of 'm'"):
-        pair.there.answer(0, pair.asked[0], [(1, 1, bytes(MAX_ROW + 1))], last=True)
+        pair.there.serving.answer(0, pair.asked[0], [(1, 1, bytes(MAX_ROW + 1))], last=True)
     with pytest.raises(ValueError, match="at least one"):
-        pair.there.answer(0, pair.asked[0], [], last=False)
-    pair.do(THERE, pair.there.answer(0, pair.asked[0], [], last=True))
+        pair.there.serving.answer(0, pair.asked[0], [], last=False)
+    pair.do(THERE, pair.there.serving.answer(0, pair.asked[0], [], last=True))
     assert pair.ends[0].outcome is Outcome.COMPLETE
 
 
@@ -252,9 +235,9 @@ def test_an_owner_that_does_not_answer_is_not_waited_for_for_ever() -> None:
     pair.run()
     assert pair.now == TIMEOUT
     assert pair.ends[0].outcome is Outcome.TIMEOUT
-    assert pair.there.counts.unanswered == 1
-    assert pair.there.answer(pair.now, pair.asked[0], LOG, last=True) == []
-    assert pair.there.counts.late_answers == 1
+    assert pair.there.serving.counts.unanswered == 1
+    assert pair.there.serving.answer(pair.now, pair.asked[0], LOG, last=True) == []
+    assert pair.there.serving.counts.late_answers == 1
 
 
 def test_an_answer_to_an_earlier_connection_is_not_taken_for_one_to_this() -> None:
@@ -265,8 +248,8 @@ def test_an_answer_to_an_earlier_connection_is_not_taken_for_one_to_this() -> No
     pair.pull()
     old, new = pair.asked
     assert (old.peer, old.stream) == (new.peer, new.stream)
-    assert pair.there.refuse(0, old) == []
-    pair.do(THERE, pair.there.answer(0, new, LOG[:3], last=True))
+    assert pair.there.serving.refuse(0, old) == []
+    pair.do(THERE, pair.there.serving.answer(0, new, LOG[:3], last=True))
     assert pair.rows == LOG[:3]
 
 
@@ -285,7 +268,7 @@ def test_a_few_pages_are_under_way_at_a_time_and_all_logs_come() -> None:
     assert len(pair.ends) == 2 * MAX_SESSIONS
     assert all(end.outcome is Outcome.COMPLETE for end in pair.ends)
     assert len(pair.rows) == 2 * MAX_SESSIONS * len(LOG)
-    assert pair.there.counts.crowded == 0
+    assert pair.there.serving.counts.crowded == 0
 
 
 def test_too_many_pulls_are_refused() -> None:
@@ -303,7 +286,7 @@ def test_a_neighbour_gets_what_the_rate_allows() -> None:
     assert pair.rows == log
     assert pair.now * RATE // SECOND >= 3_000_000 - RATE - MAX_PAGE, "it came too fast"
     assert pair.now * RATE // SECOND <= 3_200_000, "it came too slowly"
-    assert pair.there.counts.delayed > 30
+    assert pair.there.serving.counts.delayed > 30
 
 
 def test_asking_for_nothing_is_not_free() -> None:
@@ -313,9 +296,9 @@ def test_asking_for_nothing_is_not_free() -> None:
         for out in there.take(0, HERE, stream, RowsAsk("m", START)):
             if out[0] == NOTIFY:
                 told += 1
-                there.answer(0, out[1], [], last=True)  # type: ignore[arg-type]
+                there.serving.answer(0, out[1], [], last=True)  # type: ignore[arg-type]
     assert 40 < told < 60
-    assert there.counts.crowded > 100
+    assert there.serving.counts.crowded > 100
 
 
 def test_a_busy_owner_is_asked_again() -> None:
@@ -323,7 +306,7 @@ def test_a_busy_owner_is_asked_again() -> None:
     for stream in range(MAX_ASKS):
         pair.there.take(0, f"peer{stream}", stream, RowsAsk("m", START))
     pair.pull()
-    assert pair.there.counts.crowded == 1
+    assert pair.there.serving.counts.crowded == 1
     for stream in range(MAX_ASKS):
         pair.there.unlinked(0, f"peer{stream}")
     pair.run()
@@ -334,7 +317,7 @@ def test_a_busy_owner_is_asked_again() -> None:
 def test_an_owner_that_is_always_busy_is_left() -> None:
     pair = Pair(kept(LOG))
     for stream in range(MAX_SESSIONS):
-        pair.there._asks[HERE, -stream] = pair.there._asks.get((HERE, 0)) or _ask_that_stays()
+        pair.there.serving._asks[HERE, -stream] = pair.there.serving._asks.get((HERE, 0)) or _ask_that_stays()
     pair.pull()
     pair.run()
     assert pair.ends == [PullEnded(OWNER, "m", Outcome.BUSY, START)]
@@ -342,7 +325,7 @@ def test_an_owner_that_is_always_busy_is_left() -> None:
 
 
 def _ask_that_stays() -> Any:
-    from pubsub.pull import _Ask  # a neighbour that no honest one is
+    from pubsub.serve import _Ask  # a neighbour that no honest one is
 
     return _Ask(RowsAsked(HERE, 0, "m", START, None), told=True)
 
@@ -401,7 +384,7 @@ def test_a_neighbour_that_asks_before_it_has_the_answer_gets_one() -> None:
     for _ in range(5):
         pair.do(THERE, pair.there.take(0, HERE, 1, RowsAsk("m", START)))
     assert len(pair.asked) == 1
-    assert pair.there.counts.doubled == 4
+    assert pair.there.serving.counts.doubled == 4
 
 
 def test_what_is_kept_for_neighbours_that_ask_without_end_is_bounded() -> None:
@@ -413,7 +396,7 @@ def test_what_is_kept_for_neighbours_that_ask_without_end_is_bounded() -> None:
             assert out[0] == NOTIFY or (out[0] == SEND and out[4] == RowsEnd(Reason.BUSY))
         if there.due <= now:
             there.timer(now)
-        assert len(there._asks) <= MAX_ASKS
+        assert len(there.serving._asks) <= MAX_ASKS
     there.timer(now + ANSWER_TIMEOUT)
-    assert there._asks == {}
-    assert there.counts.crowded > 10_000
+    assert there.serving._asks == {}
+    assert there.serving.counts.crowded > 10_000
