@@ -8,25 +8,28 @@ print(network.report())
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from statistics import quantiles
-from typing import Any
+from random import Random
+from typing import Any, Literal
 
 from machine import Machine, Schema, State
 from pubsub.boundary import Host, Outputs
-from pubsub.core import Committed, Core, Parameters, Published
+from pubsub.core import Core, Parameters
 from pubsub.identity import Domain, Identity
 from pubsub.record import Header
 from pubsub.state import OwnerState, SharedMerge
 from simulations.checkers import Checker, Conservation, NothingFromTheDead
+from simulations.clocks import BEGINNING
 from simulations.conditions import Conditions
-from simulations.errors import Violation
+from simulations.disk import Disk
+from simulations.measures import Counters, Latency, Report, Spread
+from simulations.promises import promises
 from simulations.seeds import derive, stream
 from simulations.simulation import Simulation, Verb
 from simulations.topic import Gossipsub
 from simulations.topology import Topology
 
 SECOND = 1_000_000
+SAMPLE = SECOND // 10  # us between two looks at what is waited for
 DOMAIN = Domain("simulation")
 
 
@@ -34,137 +37,17 @@ class Signatures:
     """Verify each header once for all peers of a process: the result is a fact, whoever asks."""
 
     def __init__(self) -> None:
-        self._known: dict[Header, bool] = {}
+        self._known: dict[bytes, tuple[Header, bool]] = {}
 
     def __call__(self, header: Header) -> bool:
         """Tell whether a header is signed by its owner."""
-        known = self._known.get(header)
-        if known is None:
-            if len(self._known) > 65_536:
-                self._known.clear()
-            known = self._known[header] = header.is_signed(DOMAIN)
-        return known
-
-
-class ClocksGoForward(Checker):
-    """No replica goes back: (epoch, version) grows, and within an epoch no tick shrinks."""
-
-    def __init__(self) -> None:
-        self._seen: dict[tuple[int, bytes], OwnerState] = {}
-        self._lives: dict[int, int] = {}
-        self._simulation: Simulation | None = None
-
-    def started(self, simulation: Simulation) -> None:
-        """Keep it, to tell a peer's lives apart: a restarted one begins with nothing."""
-        self._simulation = simulation
-
-    def notified(self, now: int, peer: int, event: object) -> None:
-        """Compare with what this peer had before."""
-        assert self._simulation is not None
-        if self._lives.get(peer) != self._simulation.lives[peer]:
-            self._lives[peer] = self._simulation.lives[peer]
-            for key in [key for key in self._seen if key[0] == peer]:
-                del self._seen[key]
-        if not isinstance(event, Committed | Published):
-            return
-        state = event.state
-        before = self._seen.get((peer, state.owner))
-        self._seen[peer, state.owner] = state
-        if before is None:
-            return
-        if state.order <= before.order:
-            raise Violation(f"peer {peer} went from {before!r} to {state!r}")
-        if state.header.epoch == before.header.epoch:
-            for index in before:
-                old, new = before[index].ticks, state[index].ticks if index in state else before[index].ticks
-                if len(new) < len(old) or any(n < o for o, n in zip(old, new, strict=False)):
-                    raise Violation(f"peer {peer} saw ticks of {state!r} go back: {old} to {new}")
-
-
-class OnlyWhatWasPublished(Checker):
-    """Every state of a replica is, as a whole, one that its owner has published."""
-
-    def __init__(self) -> None:
-        self.published: dict[tuple[bytes, int, int], tuple[bytes, ...]] = {}
-
-    def notified(self, now: int, peer: int, event: object) -> None:
-        """Remember what owners say, and hold what replicas say against it."""
-        if isinstance(event, Published):
-            self.published[(event.state.owner, *event.state.order)] = _digests(event.state)
-        elif isinstance(event, Committed):
-            said = self.published.get((event.state.owner, *event.state.order))
-            if said != _digests(event.state):
-                raise Violation(f"peer {peer} took over {event.state!r}, which its owner never published so")
-
-
-class Everybody(Checker):
-    """At the end all running peers know the newest state of all owners that run, and agree about all others."""
-
-    def ended(self, simulation: Simulation) -> None:
-        """Compare all ledgers with each other, and with what the owners say of themselves."""
-        cores = {p: n for p, n in enumerate(simulation.nodes) if isinstance(n, Core)}
-        views = {p: {o: (s.order, s.header.root) for o, s in core.ledger.states.items()} for p, core in cores.items()}
-        truth = {core.identity.owner: core.publisher.state for core in cores.values()}
-        for peer, view in views.items():
-            for owner, state in truth.items():
-                if state is not None and view.get(owner) != (state.order, state.header.root):
-                    raise Violation(f"peer {peer} believes {view.get(owner)} of an owner that is at {state!r}")
-        first = next(iter(views.values()), {})
-        others = [peer for peer, view in views.items() if view != first]
-        if others:
-            raise Violation(f"{len(others)} of {len(views)} peers do not agree: {others[:5]}")
-
-
-class EverySchema(Checker):
-    """At the end all running peers know the schemas of all machines that they know."""
-
-    def ended(self, simulation: Simulation) -> None:
-        """Compare the catalogs with the ledgers."""
-        for peer, core in enumerate(simulation.nodes):
-            if isinstance(core, Core):
-                machines = [machine for state in core.ledger.states.values() for machine in state.values()]
-                unknown = [m.description.id for m in machines if core.catalog.find(m.schema) is None]
-                if unknown:
-                    raise Violation(f"peer {peer} does not know the schemas of {len(unknown)} machines: {unknown[:5]}")
-
-
-class Latency(Checker):
-    """How long a published state takes to each peer, us; superseded ones are never seen, and so not counted."""
-
-    def __init__(self) -> None:
-        self.samples: list[int] = []
-        self._published: dict[tuple[bytes, int, int], int] = {}
-
-    def notified(self, now: int, peer: int, event: object) -> None:
-        """Take the time."""
-        if isinstance(event, Published):
-            self._published[(event.state.owner, *event.state.order)] = now
-        elif isinstance(event, Committed):
-            self.samples.append(now - self._published[(event.state.owner, *event.state.order)])
-
-
-def _digests(state: OwnerState) -> tuple[bytes, ...]:
-    return (state.header.root, *(m.digest for m in state.values()))
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a run measured. Latencies in ms."""
-
-    peers: int
-    updates: int
-    seconds: float
-    events: int
-    p50: float
-    p99: float
-    bytes_per_update: float
-    """Bytes sent for each update and peer."""
-    bytes_per_second: float
-    """Bytes sent by each peer and second, quiet times included."""
-    gaps: int
-    sessions: int
-    repaired: int
-    trace: str
+        known = self._known.get(header.signature)
+        if known is not None and (known[0] is header or known[0] == header):
+            return known[1]
+        if len(self._known) > 65_536:
+            self._known.clear()
+        self._known[header.signature] = header, header.is_signed(DOMAIN)
+        return self._known[header.signature][1]
 
 
 class GossipNetwork:
@@ -176,9 +59,11 @@ class GossipNetwork:
         rate: updates/s of the whole network, as a Poisson process over random machines.
         states: of each machine.
         own_schemas: whether each machine has one more state that no other one has, so that schemas are exchanged.
-        parameters, conditions, topology, topic, faults: see there.
+        turnover: the share of updates that expose, or take back, a second machine of that peer.
+        warm: whether all know all machines at the beginning, as if they had been together for long.
+        parameters, conditions, topology, topic, faults, absent: see there.
         node: makes a core; a test plants a faulty one.
-        checkers: beside those of the protocol.
+        checkers: beside those of the protocol; "none": not even those, so that a benchmark measures the protocol.
     """
 
     def __init__(
@@ -189,27 +74,39 @@ class GossipNetwork:
         rate: float,
         states: int = 8,
         own_schemas: bool = False,
+        turnover: float = 0.0,
+        warm: bool = False,
         parameters: Parameters | None = None,
         conditions: Conditions | None = None,
         topology: Topology | None = None,
         topic: Gossipsub | None = None,
         faults: Iterable[tuple[int, Verb]] = (),
-        checkers: Iterable[Checker] = (),
+        absent: Iterable[int] = (),
+        checkers: Iterable[Checker] | Literal["none"] = (),
         node: Callable[..., Core[int]] = Core,
         replay: str | None = None,
     ) -> None:
         self.rate = rate
-        self.latency = Latency()
+        self.updates = 0
+        self.latency, self.spread = Latency(), Spread()
+        self.identities = [Identity(derive(seed, "key", peer).to_bytes(8, "big") * 4) for peer in range(peers)]
         self._node = node
         self._parameters = parameters
         self._schema = Schema({f"S{i}": State() for i in range(states)})
-        self._own_schemas = own_schemas
+        self._own_schemas, self._turnover = own_schemas, turnover
         self._signatures, self._merge = Signatures(), SharedMerge()
         self._machines: list[Machine | None] = [None] * peers
+        self._seconds: dict[int, tuple[Any, Machine]] = {}  # peer -> its core, its second machine
+        self._made = 0
         self._rng = stream(seed, "workload")
-        self._seed = seed
-        self.updates = 0
-        self._sent_before = 0
+        self._before = Counters()
+        self._common: list[OwnerState] | None = None
+        gone = frozenset(absent)
+        if warm:
+            self._common = [self._first_state(peer) for peer in range(peers) if peer not in gone]
+        watching: list[Checker] = [self.latency, self.spread]
+        if checkers != "none":
+            watching += [*promises(), Conservation(), NothingFromTheDead(), *checkers]
         self.simulation = Simulation(
             seed,
             self._make,
@@ -218,23 +115,25 @@ class GossipNetwork:
             conditions=conditions,
             topic=topic,
             faults=faults,
-            checkers=[
-                ClocksGoForward(),
-                OnlyWhatWasPublished(),
-                Everybody(),
-                EverySchema(),
-                self.latency,
-                Conservation(),
-                NothingFromTheDead(),
-                *checkers,
-            ],
+            absent=gone,
+            checkers=watching,
             replay=replay,
         )
 
     def _make(self, peer: int, host: Host) -> Core[int]:
-        identity = self._identity(peer)
+        core = self._core(peer, host)
+        if self._common is not None and self.simulation.lives[peer] == 1 and self.simulation.now == 0:
+            core.adopt(self._common)
+        return core
+
+    def _core(self, peer: int, host: Host) -> Core[int]:
         core = self._node(
-            host, identity, DOMAIN, parameters=self._parameters, is_signed=self._signatures, merge=self._merge
+            host,
+            self.identities[peer],
+            DOMAIN,
+            parameters=self._parameters,
+            is_signed=self._signatures,
+            merge=self._merge,
         )
         schema = self._schema.merge({f"Own{peer}": State()}) if self._own_schemas else self._schema
         machine = Machine(schema, id=f"machine{peer}")
@@ -242,35 +141,74 @@ class GossipNetwork:
         core.expose(0, machine)  # the start publishes it
         return core
 
+    def _first_state(self, peer: int) -> OwnerState:
+        """Return what a peer will publish when it starts: the same twice, as all that it draws on is the same."""
+        core = self._core(peer, Host(random=Random(0), wall=lambda: BEGINNING, disk=Disk()))
+        core.start(0)
+        assert core.publisher.state is not None
+        return core.publisher.state
+
+    @property
+    def cores(self) -> list[Core[int]]:
+        """Return the cores of the peers that run."""
+        return [node for node in self.simulation.nodes if isinstance(node, Core)]
+
     def machine_of(self, owner: bytes) -> Machine:
         """Return the machine of the peer with this key."""
-        for peer, machine in enumerate(self._machines):
-            if machine is not None and self._identity(peer).owner == owner:
+        for identity, machine in zip(self.identities, self._machines, strict=True):
+            if machine is not None and identity.owner == owner:
                 return machine
         raise LookupError(f"no peer has the key {owner.hex()}")
 
-    def _identity(self, peer: int) -> Identity:
-        return Identity(derive(self._seed, "key", peer).to_bytes(8, "big") * 4)
+    # -- running
 
     def settle(self, seconds: float) -> None:
         """Run without a workload, so that all know each other, and begin to measure after that."""
-        self.simulation.run(self.simulation.now + round(seconds * SECOND))
-        self.latency.samples.clear()
-        self._sent_before = sum(self.simulation.statistics().channel_bytes.values())
+        self._advance(self.simulation.now + round(seconds * SECOND))
+        self.latency.clear()
+        self.updates = 0
+        self._before = self._counts()
 
     def run(self, seconds: float, quiet: float = 0.0) -> Report:
         """Run the workload for a while, and then in quiet; the checkers have their last word at the end."""
+        self.work(seconds)
+        self._advance(self.simulation.now + round(quiet * SECOND))
+        self.simulation.finish()
+        return self.report()
+
+    def work(self, seconds: float) -> None:
+        """Run the workload for a while; the checkers have no last word."""
         simulation = self.simulation
-        began, at = simulation.now, float(simulation.now)
+        at, end = float(simulation.now), simulation.now + round(seconds * SECOND)
         while self.rate > 0:
             at += self._rng.expovariate(self.rate) * SECOND
-            if at >= began + seconds * SECOND:
+            if at >= end:
                 break
             peer, state = self._rng.randrange(simulation.peers), self._rng.choice(self._schema.names[:-1])
-            simulation.call(int(at), peer, self._update(peer, state))
-        simulation.run(began + round((seconds + quiet) * SECOND))
-        simulation.finish()
-        return self.report(seconds + quiet)
+            if self._turnover and self._rng.random() < self._turnover:
+                simulation.call(int(at), peer, self._turn(peer))
+            else:
+                simulation.call(int(at), peer, self._update(peer, state))
+        self._advance(end)
+
+    def until(self, done: Callable[[], bool], limit: float) -> float | None:
+        """Run without a workload until something is so; return how many seconds that took, None if it never was.
+
+        It is looked for every 100 ms, and at most for `limit` seconds.
+        """
+        began = self.simulation.now
+        while not done():
+            if self.simulation.now >= began + round(limit * SECOND):
+                return None
+            self._advance(self.simulation.now + SAMPLE)
+        return (self.simulation.now - began) / SECOND
+
+    def _advance(self, until: int) -> None:
+        if self._common is not None:
+            self.simulation.run(0)
+            self.spread.level()
+            self._common = None  # who starts later hears it from the others
+        self.simulation.run(until)
 
     def _update(self, peer: int, state: str) -> Callable[[Any, int], Outputs[int]]:
         def update(node: Any, now: int) -> Outputs[int]:
@@ -283,23 +221,50 @@ class GossipNetwork:
 
         return update
 
-    def report(self, seconds: float) -> Report:
-        """Return what was measured so far."""
-        statistics = self.simulation.statistics()
-        sent = sum(statistics.channel_bytes.values()) - self._sent_before
-        peers = self.simulation.peers
-        cores = [n for n in self.simulation.nodes if isinstance(n, Core)]
-        samples = self.latency.samples
-        cuts = quantiles(samples, n=100) if len(samples) > 1 else [0.0] * 99
+    def _turn(self, peer: int) -> Callable[[Any, int], Outputs[int]]:
+        def turn(node: Any, now: int) -> Outputs[int]:
+            self.updates += 1
+            core, second = self._seconds.pop(peer, (None, None))
+            if core is node:
+                gone: Outputs[int] = node.unexpose(now, second)
+                return gone
+            self._made += 1
+            machine = Machine(self._schema, id=f"second{self._made}")
+            self._seconds[peer] = node, machine
+            outputs: Outputs[int] = node.expose(now, machine)
+            return outputs
+
+        return turn
+
+    # -- what was measured
+
+    def _counts(self) -> Counters:
+        statistics, cores = self.simulation.statistics(), self.cores
+        return Counters(
+            now=self.simulation.now,
+            events=statistics.events,
+            records=sum(sum(core.acceptor.counts.values()) for core in cores),
+            planes=dict(statistics.channel_bytes),
+        )
+
+    def report(self) -> Report:
+        """Return what was measured so far. What cores counted that have crashed since is not in it."""
+        now, before, cores, peers = self._counts(), self._before, self.cores, self.simulation.peers
+        seconds = max((now.now - before.now) / SECOND, 1e-6)
+        planes = {name: sent - before.planes.get(name, 0) for name, sent in now.planes.items()}
+        sent = sum(planes.values())
         return Report(
             peers=peers,
             updates=self.updates,
             seconds=seconds,
-            events=statistics.events,
-            p50=cuts[49] / 1000,
-            p99=cuts[98] / 1000,
+            events=now.events - before.events,
+            commits=self.latency.commits,
+            records=now.records - before.records,
+            p50=self.latency.quantile(0.5),
+            p99=self.latency.quantile(0.99),
             bytes_per_update=sent / max(self.updates, 1) / peers,
             bytes_per_second=sent / peers / seconds,
+            planes={name: count / peers / seconds for name, count in planes.items()},
             gaps=sum(core.counts.gaps for core in cores),
             sessions=sum(core.repair.counts.started for core in cores),
             repaired=sum(core.repair.counts.moved for core in cores),

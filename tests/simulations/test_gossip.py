@@ -21,7 +21,8 @@ from pubsub.state import MachineState, OwnerState, root_of
 from simulations.conditions import Conditions
 from simulations.errors import Violation
 from simulations.faults import Crash, Heal, Partition, Restart, storm
-from simulations.gossip import SECOND, GossipNetwork, Report
+from simulations.gossip import SECOND, GossipNetwork
+from simulations.measures import Report
 from simulations.simulation import Verb
 from simulations.topic import Gossipsub
 
