@@ -130,6 +130,7 @@ class Publisher:
         self._exposures: dict[int, Exposure] = {}
         self._dirty: dict[int, None] = {}
         self._gone = False
+        self._touched = False
         self.state: OwnerState | None = None
         """What was published last; None: nothing yet."""
 
@@ -230,10 +231,14 @@ class Publisher:
         if exposure.index in self._exposures:
             self._dirty[exposure.index] = None
 
+    def touch(self) -> None:
+        """Have the next flush publish, if only to show that this peer lives."""
+        self._touched = True
+
     @property
     def has_news(self) -> bool:
         """Whether a flush would publish something."""
-        return bool(self._dirty) or self._gone
+        return bool(self._dirty) or self._gone or self._touched
 
     def flush(self, *, bye: bool = False) -> Record | None:
         """Return the next record: what changed since the last one; None if nothing did.
@@ -250,7 +255,7 @@ class Publisher:
         machines = {} if old is None else dict(old.items())
         if self._gone:
             machines = {index: machine for index, machine in machines.items() if index in self._exposures}
-        has_news, is_sorted = bye or old is None or len(machines) < len(old), True
+        has_news, is_sorted = bye or self._touched or old is None or len(machines) < len(old), True
         for index in tuple(self._dirty):
             before = machines.get(index)
             try:
@@ -262,7 +267,7 @@ class Publisher:
                 machines[index] = machine
                 has_news, is_sorted = True, is_sorted and before is not None
         self._dirty.clear()
-        self._gone = False
+        self._gone = self._touched = False
         if not has_news:
             return None
         if not is_sorted:

@@ -166,6 +166,20 @@ def test_a_bye_is_signed_even_if_nothing_changed() -> None:
     assert flushed(publishing(), bye=True).full
 
 
+def test_a_touch_is_published_though_nothing_changed() -> None:
+    publisher = publishing(named("one"))
+    flushed(publisher)
+    before = publisher.state
+    publisher.touch()
+    assert publisher.has_news
+    record = flushed(publisher)
+    assert (record.full, record.parts, record.header.order) == (False, (), (1, 2))
+    assert decode_record(record.encode()) == record
+    assert merge(before, record) == publisher.state
+    assert not publisher.has_news
+    assert publisher.flush() is None
+
+
 def test_another_epoch_begins_with_everything() -> None:
     machine = named("one")
     publisher = publishing(machine)
