@@ -3,6 +3,8 @@
 core, boundary                  one peer's whole protocol; what calls it, and what it is told to do in return
 eager, link, repair, messages   the planes that carry records, and what peers say on them
 catalog                         schemas by their hash, fetched once
+pull, serve                     the log of a machine, pulled from its owner
+codec                           all that peers say, as bytes
 wire, record, proof, errors     canonical bytes; what an owner signs; evidence against one that cheats; what goes wrong
 identity, hlc                   keys and the domain of a signature; hybrid logical time
 state, ledger, accept           what is known of an owner, of all, and the one way by which it changes
