@@ -27,6 +27,7 @@ never more of it than owners; one heap has their deadlines.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -52,6 +53,7 @@ MAX_EARLY = 1024  # statements whose target or witness is not known yet
 RATE, BURST = 1, 64  # statements/s of one witness: nobody has so many neighbours
 MAX_BUCKETS = 1024
 MAX_REMINDERS = 256
+MAX_RETOLD = 16
 
 Order = tuple[int, int]
 
@@ -149,6 +151,13 @@ class Membership:
             if not case.is_hidden and case.status in (Status.SUSPECT, Status.DEAD):
                 yield case.counting[0]
 
+    def some(self, rng: random.Random) -> list[Suspicion]:
+        """Return a few of the active statements, to be told again now and then: a frame with one may have been lost."""
+        if not self._cases:
+            return []
+        active = list(self.active())
+        return active if len(active) <= MAX_RETOLD else rng.sample(active, MAX_RETOLD)
+
     @property
     def due(self) -> int:
         """When `expire` has something to do, us; NEVER: nothing. It may be early."""
@@ -234,10 +243,13 @@ class Membership:
             self._count(target, case, suspicion, now)
         return suspicion
 
-    def remind(self, target: bytes, now: int) -> Suspicion | None:
-        """Return what to tell somebody who still has the records of an owner that was forgotten here."""
-        order = self._ledger.order_of(target)
-        if order is None or self._ledger.get(target) is not None:
+    def remind(self, target: bytes, order: Order, now: int) -> Suspicion | None:
+        """Return what to tell somebody who offers a record of an owner that was forgotten; `order`: of that record.
+
+        It need not be the newest one: whoever has it has missed the bye.
+        """
+        remembered = self._ledger.order_of(target)
+        if remembered is None or order > remembered or self._ledger.get(target) is not None:
             return None
         known = self._reminders.get(target)
         if known is not None and known.order == order:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from pubsub.membership import (
     FORGET_AFTER,
     MAX_CASES,
     MAX_EARLY,
+    MAX_RETOLD,
     MAX_WAITING,
     NEVER,
     SECOND,
@@ -287,6 +289,19 @@ def test_a_new_neighbour_is_told_one_statement_an_owner() -> None:
     assert list(peer.membership.active()) == [said(WITNESSES[1]), said(WITNESSES[1], WITNESSES[0])]
 
 
+def test_a_neighbour_is_told_again_now_and_then_but_not_of_all(seed: int) -> None:
+    targets = [Identity(bytes([200, n]) * 16) for n in range(MAX_RETOLD + 5)]
+    peer, rng = Peer([*PEOPLE, *targets]), random.Random(seed)
+    assert peer.membership.some(rng) == []
+    said_so = [said(WITNESSES[0], target) for target in targets]
+    for suspicion in said_so[:2]:
+        peer.hear(suspicion)
+    assert peer.membership.some(rng) == said_so[:2]
+    for suspicion in said_so[2:]:
+        peer.hear(suspicion)
+    assert len(set(peer.membership.some(rng))) == MAX_RETOLD
+
+
 # -- leaving
 
 
@@ -358,12 +373,13 @@ def test_a_newcomer_does_not_begin_the_time_anew(bye: bool) -> None:
 
 def test_who_still_offers_what_was_forgotten_is_reminded() -> None:
     peer = Peer()
-    assert peer.membership.remind(TARGET.owner, peer.now) is None  # it is not forgotten
+    assert peer.membership.remind(TARGET.owner, (1, 1), peer.now) is None  # it is not forgotten
     peer.ledger.forget(TARGET.owner, G)
-    first = peer.membership.remind(TARGET.owner, peer.now)
+    first = peer.membership.remind(TARGET.owner, (1, 1), peer.now)
     assert first is not None
     assert first.is_signed(DOMAIN)
-    assert peer.membership.remind(TARGET.owner, peer.now) is first
+    assert peer.membership.remind(TARGET.owner, (1, 1), peer.now) is first
+    assert peer.membership.remind(TARGET.owner, (1, 2), peer.now) is None  # it has come back
     assert peer.hear(said(WITNESSES[0])) is Hearing.REFUTED
     other = Peer()
     other.membership._identity = WITNESSES[0]
