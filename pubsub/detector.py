@@ -113,6 +113,10 @@ class Detectors(Generic[P]):
         """Watch a link no more; return what watched it."""
         return self._links.pop(peer, None)
 
+    def heard(self, peer: P, now: int) -> None:
+        """Note that anything at all came on a link."""
+        self._links[peer].heard(now)
+
     def look(self, now: int) -> tuple[list[P], list[P]]:
         """Return who is to be asked, and who has been silent for too long; when to look again is `due` then.
 

@@ -132,7 +132,8 @@ def test_who_is_silent_is_asked_again_and_again_and_then_given_up() -> None:
 def test_each_link_is_looked_at_for_itself() -> None:
     detectors: Detectors[str] = Detectors()
     anna, _ = detectors.link_up("anna", 0), detectors.link_up("ben", SECOND)
-    anna.heard(4 * SECOND)
+    detectors.heard("anna", 4 * SECOND)
+    assert anna.last == 4 * SECOND
     assert detectors.look(detectors.due) == ([], [])
     assert detectors.due == 6 * SECOND
     assert detectors.look(6 * SECOND) == (["ben"], [])
