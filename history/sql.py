@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
+from functools import cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from history import tables
@@ -30,7 +32,8 @@ from history.versions import bring_up, version_of
 
 T = tables.transition
 M = tables.machine
-BLOCK = 2000  # rows of one statement: 32,000 values, of at most 32,766
+BLOCKS = (1000, 50)  # rows of one statement: at most 16,000 values; SQLite takes 32,766
+NULLABLE = [place for place, name in enumerate(WRITTEN) if T.c[name].nullable]
 CHUNK = 5000  # rows that a reader holds at a time
 PRAGMAS = {
     "synchronous": "FULL",  # what sync() acknowledged survives a power cut too; batches make it cheap
@@ -78,20 +81,6 @@ class SqlStore(Store):
         self._writer: sa.Connection | None = None
         self.generation = -1
         self._schemas: dict[str, RecordedSchema] = {}
-        self._insert = self._compile_insert()
-        self._insert_block = self._compile_block()
-
-    def _compile_insert(self) -> str:
-        insert = sqlite.insert if self.dialect == "sqlite" else postgresql.insert
-        statement = insert(T).on_conflict_do_nothing()
-        return str(statement.compile(dialect=self.engine.dialect, column_keys=list(WRITTEN)))
-
-    def _compile_block(self) -> str:
-        """Return the statement for many rows at once; empty where the database does not take so many values."""
-        if self.dialect != "sqlite" or sqlite3.sqlite_version_info < (3, 32):
-            return ""
-        head, values, tail = self._insert.partition(f"({', '.join('?' * len(WRITTEN))})")
-        return head + ", ".join([values] * BLOCK) + tail
 
     # -- opening
 
@@ -103,10 +92,23 @@ class SqlStore(Store):
             with self.engine.connect() as connection:
                 bring_up(connection, self.url)
             if self.path is not None:
-                with self.engine.connect() as connection:  # only now that it is known to be ours
-                    connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # readers never wait for the writer
+                self._begin_wal()  # only now that it is known to be ours
             with self.engine.connect() as connection:
                 return connection.scalar(sa.select(sa.func.max(M.c.last_at))) or 0
+
+    def _begin_wal(self) -> None:
+        """Have readers never wait for the writer. Two who ask for it at once both fail at once, without waiting."""
+        deadline = time.monotonic() + int(PRAGMAS["busy_timeout"]) / 1000
+        while True:
+            try:
+                with self.engine.connect() as connection:
+                    connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            except OperationalError as exc:
+                if "locked" not in str(exc.orig) or time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
 
     def close(self) -> None:
         """Close all connections."""
@@ -202,11 +204,17 @@ class SqlStore(Store):
 
     def _insert_rows(self, connection: sa.Connection, rows: Iterator[tuple[Any, ...]]) -> None:
         """Insert many rows by one statement: the driver then lets go of the interpreter once, and not once a row."""
-        while len(block := list(islice(rows, BLOCK))) == BLOCK and self._insert_block:
-            connection.exec_driver_sql(self._insert_block, tuple(chain.from_iterable(block)))
-        while block:
-            connection.exec_driver_sql(self._insert, block)
-            block = list(islice(rows, BLOCK))
+        for size in BLOCKS if sqlite3.sqlite_version_info >= (3, 32) else ():
+            while len(block := list(islice(rows, size))) == size:
+                values = list(chain.from_iterable(block))
+                columns = list(WRITTEN)
+                for place in reversed(NULLABLE):  # most often nothing but NULL: binding that costs as much as a number
+                    if values[place :: len(columns)].count(None) == size:
+                        del values[place :: len(columns)], columns[place]
+                connection.exec_driver_sql(_insert_sqlite(tuple(columns), size), tuple(values))
+            rows = iter(block)
+        if block := list(rows):
+            connection.exec_driver_sql(_insert_sqlite(WRITTEN, 1), block)
 
     def _copy_rows(self, connection: sa.Connection, rows: list[tuple[Any, ...]]) -> None:
         import psycopg
@@ -222,7 +230,8 @@ class SqlStore(Store):
                 for row in rows:
                     copy.write_row(row)
         except psycopg.errors.UniqueViolation:  # some are there already: leave these out
-            connection.exec_driver_sql(self._insert, [dict(zip(WRITTEN, row, strict=True)) for row in rows])
+            insert = postgresql.insert(T).on_conflict_do_nothing()
+            connection.execute(insert, [dict(zip(WRITTEN, row, strict=True)) for row in rows])
         except psycopg.Error as exc:  # here the driver speaks for itself
             raise StorageError(f"cannot write to {self.url}: {str(exc).strip()}") from exc
 
@@ -449,6 +458,18 @@ class SqlStore(Store):
                 )
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
             return count, int(pages * connection.exec_driver_sql("PRAGMA page_size").scalar_one())
+
+
+@cache
+def _insert_sqlite(columns: tuple[str, ...], count: int) -> str:
+    """Return the statement that inserts so many rows, but those which are there already.
+
+    OR FAIL is for speed: SQLite keeps what it needs to undo a statement on its own only for those that may have to be.
+    Whatever fails undoes the whole transaction.
+    """
+    one = f"({', '.join('?' * len(columns))})"
+    head = f"INSERT OR FAIL INTO {T.name} ({', '.join(columns)}) VALUES "
+    return head + ", ".join([one] * count) + " ON CONFLICT DO NOTHING"
 
 
 _b = sa.bindparam
