@@ -30,6 +30,8 @@ RATE = 20  # records/s of one owner
 BURST = 40
 STRANGERS_RATE = 100  # records/s of all owners that are not known yet, together
 STRANGERS_BURST = 1000
+COST = SECOND // RATE
+MIN_SWEEP = 1024
 MAX_PENDING = 4096  # verified headers with a gap that are remembered
 
 
@@ -106,7 +108,9 @@ class Acceptor:
     merge: Callable[[OwnerState | None, Record], OwnerState | None] = merge
     counts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
     proofs: dict[bytes, Proof] = field(default_factory=dict)
-    _buckets: dict[bytes, Bucket] = field(default_factory=dict)
+    _paid: dict[int, int] = field(default_factory=dict)
+    """Until when each owner has used up its rate, us; see `_is_ready`. Only of those that were heard of lately."""
+    _sweep: int = MIN_SWEEP
     _strangers: Bucket | None = None
     _pending: dict[bytes, Header] = field(default_factory=dict)
 
@@ -127,23 +131,25 @@ class Acceptor:
         owner = header.owner
         if self.allowed is not None and owner not in self.allowed:
             return Accepted(Verdict.NOT_ALLOWED)
-        known = self.ledger.order_of(owner)
-        state = self.ledger.states.get(owner)
+        ledger = self.ledger
+        number = ledger.numbers.find(owner)
+        state = ledger.states[number] if number is not None and number < len(ledger.states) else None
+        known = state.order if state is not None else ledger.order_of(owner)
         if known is not None and header.order <= known:
             if header.order < known:
                 return Accepted(Verdict.OLDER)
             if state is None or header.root == state.header.root:
                 return Accepted(Verdict.DUPLICATE)
-        if state is None and self.ledger.is_full and owner != self.own:
+        if state is None and ledger.is_full and owner != self.own:
             return Accepted(Verdict.CROWDED)
-        if self._pending.get(owner) != header:  # else it was let in before
-            bucket = self._bucket(state, now) if limited else None
-            if bucket is not None and not bucket.ready(now):
+        if not self._pending or self._pending.get(owner) != header:  # else it was let in before
+            who = number if state is not None else None
+            if limited and not self._is_ready(who, now):
                 return Accepted(Verdict.TOO_FAST)
             if not (header.is_signed(self.domain) if self.is_signed is None else self.is_signed(header)):
                 return Accepted(Verdict.BAD_SIGNATURE)
-            if bucket is not None:
-                bucket.take()
+            if limited:
+                self._take(who, now)
         if owner == self.own:
             self.clock.observe(header.hlc)
             return Accepted(Verdict.OWN)
@@ -173,20 +179,34 @@ class Acceptor:
 
     def _commit(self, state: OwnerState) -> None:
         self.ledger.commit(state)
-        pending = self._pending.get(state.owner)
-        if pending is not None and pending.order <= state.order:
-            del self._pending[state.owner]
+        if self._pending:
+            pending = self._pending.get(state.owner)
+            if pending is not None and pending.order <= state.order:
+                del self._pending[state.owner]
         self.clock.observe(state.header.hlc)
 
-    def _bucket(self, state: OwnerState | None, now: int) -> Bucket:
-        if state is None:  # a stranger, whose keys cost nothing: all of them share one bucket
-            if self._strangers is None:
-                self._strangers = Bucket(STRANGERS_RATE, STRANGERS_BURST, now)
-            return self._strangers
-        bucket = self._buckets.get(state.owner)
-        if bucket is None:
-            bucket = self._buckets[state.owner] = Bucket(RATE, BURST, now)
-        return bucket
+    def _is_ready(self, number: int | None, now: int) -> bool:
+        """Tell whether an owner may speak; None: a stranger, whose keys cost nothing: all of them share one rate.
+
+        One integer an owner does what a bucket of tokens does: the generic cell rate algorithm (ITU-T I.371).
+        """
+        if number is not None:
+            return self._paid.get(number, 0) <= now + (BURST - 1) * COST
+        if self._strangers is None:
+            self._strangers = Bucket(STRANGERS_RATE, STRANGERS_BURST, now)
+        return self._strangers.ready(now)
+
+    def _take(self, number: int | None, now: int) -> None:
+        """Count one record of an owner that was ready."""
+        if number is None:
+            assert self._strangers is not None
+            self._strangers.take()
+            return
+        paid = self._paid
+        paid[number] = max(paid.get(number, 0), now) + COST
+        if len(paid) > self._sweep:
+            self._paid = {n: until for n, until in paid.items() if until > now}
+            self._sweep = max(MIN_SWEEP, 2 * len(self._paid))
 
     def _remember(self, header: Header) -> None:
         """Keep the newest verified header of an owner whose body is missing: that may come from anybody then."""
@@ -197,13 +217,15 @@ class Acceptor:
 
     def convict(self, proof: Proof) -> bool:
         """Take evidence from elsewhere; tell whether it is good and the first against an owner that is known here."""
-        if proof.owner in self.proofs or proof.owner not in self.ledger.states or not proof.is_valid(self.domain):
+        if proof.owner in self.proofs or self.ledger.get(proof.owner) is None or not proof.is_valid(self.domain):
             return False
         self.proofs[proof.owner] = proof
         return True
 
     def forget(self, owner: bytes) -> None:
-        """Drop all that is kept about an owner beside its state."""
-        self._buckets.pop(owner, None)
+        """Drop all that is kept about an owner beside its state; before the ledger forgets it, and its number."""
+        number = self.ledger.numbers.find(owner)
+        if number is not None:
+            self._paid.pop(number, None)
         self._pending.pop(owner, None)
         self.proofs.pop(owner, None)

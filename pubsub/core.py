@@ -6,9 +6,9 @@ peer's own machines, and a `Link` for each connection; see `pubsub.boundary` for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from machine import Reader, Tracer, Transition
 from pubsub.accept import SECOND, Acceptor, Verdict
@@ -33,11 +33,12 @@ from pubsub.errors import ExposeError, IdentityError
 from pubsub.hlc import HybridClock
 from pubsub.identity import Domain, Identity, short_of
 from pubsub.ledger import Ledger
-from pubsub.link import NEVER, Link
+from pubsub.link import NEVER, Item, Link, Outbox
 from pubsub.messages import Bodies, Entries, Exchange, Frame, Parcel, SchemaAsk, Summary
+from pubsub.numbers import Numbers
 from pubsub.publisher import Exposure, Publisher
 from pubsub.record import Header, Record
-from pubsub.repair import Buckets, Repair
+from pubsub.repair import Repair
 from pubsub.replica import Replica, Replicas
 from pubsub.state import OwnerState, merge
 
@@ -65,8 +66,7 @@ class Parameters:
     eager_rate: int = MAX_RATE
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(NamedTuple):
     """An event: this peer has accepted a new state of an owner. ``before``: the one it had."""
 
     state: OwnerState
@@ -107,7 +107,9 @@ class Core(Generic[P]):
         domain: the topic.
         parameters: see there.
         allowed: the owners of a closed topic; None: anybody.
-        is_signed, merge: verify headers and compute states; a simulation shares both among its peers.
+        is_signed, merge, numbers: verify headers, compute states, number owners; a simulation shares all three among
+            its peers.
+        owner_of: returns the key of a neighbour, as the connection with it has proven; None: not known.
     """
 
     def __init__(
@@ -120,19 +122,22 @@ class Core(Generic[P]):
         allowed: Collection[bytes] | None = None,
         is_signed: Callable[[Header], bool] | None = None,
         merge: Callable[[OwnerState | None, Record], OwnerState | None] = merge,
+        numbers: Numbers | None = None,
+        owner_of: Callable[[P], bytes | None] | None = None,
     ) -> None:
         self.host = host
         self.identity = identity
         self.parameters = parameters or Parameters()
         self.clock = HybridClock(host.wall)
-        self.ledger = Ledger()
-        self.buckets = Buckets()
+        self.owner_of = owner_of
+        self.ledger = Ledger(numbers=numbers)
         self.acceptor = Acceptor(domain, self.ledger, self.clock, identity.owner, allowed, is_signed, merge)
         self.catalog: Catalog[P] = Catalog(host.random, self._needed_schemas)
         self._replicas = Replicas(self.ledger, self.catalog.find, host.wall, identity.owner)
         self.publisher = Publisher(identity, domain, self.clock, 0, hash_of=self.catalog.own)
         self.links: dict[P, Link] = {}
-        self.repair = Repair(self.ledger, self.buckets, host.random, _whole)
+        self.outbox = Outbox(self.parameters.tau)
+        self.repair = Repair(self.ledger, host.random, _whole)
         self.eager = Eager(self.parameters.eager_rate)
         self.counts = CoreCounts()
         self._dialed: dict[P, bool] = {}
@@ -140,10 +145,18 @@ class Core(Generic[P]):
         self._streams: dict[P, int] = {}
         self._redials: dict[P, tuple[int, int]] = {}  # peer -> when to dial it again, and the pause before that, us
         self._own_due = NEVER
+        self._links_due = NEVER  # the first of all links', or before it
         self._last_flush = -NEVER
         self._wake = NEVER
         self._watchers: dict[int, _Watcher] = {}
         self._started = False
+
+    def adopt(self, known: Ledger) -> None:
+        """Take over all that somebody else knows, as if by a repair before this peer has any neighbour.
+
+        A simulation begins with it. The ledgers must share their numbers, and `known` hold what this peer published.
+        """
+        self.ledger.adopt(known)
 
     # -- inputs
 
@@ -222,9 +235,10 @@ class Core(Generic[P]):
         out: list[Output[P]] = []
         if self._own_due <= now:
             self._publish(now, out)
-        for peer, link in self.links.items():
-            if link.due <= now:
-                self._flush_link(peer, link, now, out)
+        if self.outbox.due <= now:
+            self._flush_all(now, out)
+        elif self._links_due <= now:
+            self._flush_due(now, out)
         if self.parameters.repair and self.repair.due <= now:
             self._repair(now, out)
         for peer, (due, pause) in self._redials.items():
@@ -276,13 +290,12 @@ class Core(Generic[P]):
         self._last_flush = now
         state = self.publisher.state
         assert state is not None
-        self.ledger.commit(state)
-        self.buckets.put(before if before is not None else self.buckets.find(short_of(state.owner)), state)
+        number = self.ledger.commit(state)
         out.append((NOTIFY, Published(state)))
         if self.parameters.eager and self.links and self.eager.may_publish(now):
             out.append((PUBLISH, _parcel(state, before)))
-        else:
-            self._spread(state, before, None, now)
+        elif self.parameters.links and self.links:
+            self.outbox.mark(number, before, now)
 
     def _flush_own(self, out: list[Output[P]]) -> bool:
         """Sign what is new; tell whether there was anything. What cannot be published is told, once a change."""
@@ -305,19 +318,25 @@ class Core(Generic[P]):
         accepted = self.acceptor.consider(parcel.record, now, limited=limited)
         verdict, state = accepted.verdict, accepted.state
         if state is not None:
-            self.buckets.put(accepted.before, state)
             out.append((NOTIFY, Committed(state, accepted.before)))
             self._replicas.heard(state, now)
-            self.catalog.want([p.schema for p in parcel.record.parts if p.schema is not None], peer, now)
-            if peer is not None:
-                self._spread(state, accepted.before, peer, now)
+            if parcel.schemas:
+                self.catalog.want(parcel.schemas, peer, now)
+            if peer is not None and self.parameters.links:
+                number = self.ledger.numbers.of(state.owner)
+                self.outbox.mark(number, accepted.before, now)
+                self.links[peer].said[number] = state.header
+            if verdict is Verdict.COMMITTED:
+                return verdict
         torn = verdict is Verdict.EQUIVOCATION and state is None and accepted.proof is not None
         if torn and accepted.proof is not None:  # the larger root is to win everywhere, and we have not all of it
             torn = accepted.proof.larger == parcel.record.header
         if (verdict is Verdict.GAP or torn) and self.links:
             self.counts.gaps += 1
             peer = self.host.random.choice(list(self.links)) if peer is None else peer  # the topic answers nobody
-            self.links[peer].want(short_of(parcel.record.header.owner), now)
+            link = self.links[peer]
+            link.want(short_of(parcel.record.header.owner), now)
+            self._links_due = min(self._links_due, link.due)
         elif verdict is Verdict.OWN:
             self._outlive(parcel.record.header, now, out)
         return verdict
@@ -335,42 +354,40 @@ class Core(Generic[P]):
         self._save_epoch(self.publisher.epoch)
         self._publish(now, out)
 
-    def _spread(self, state: OwnerState, before: OwnerState | None, source: P | None, now: int) -> None:
-        if not self.parameters.links:
-            return
-        for peer, link in self.links.items():
-            if peer != source:
-                link.mark(state.owner, before, now)
-
     # -- links
 
     def _take_frame(self, peer: P, link: Link, frame: Frame, now: int, out: list[Output[P]]) -> None:
         link.take(frame, now)
-        states, dirty, known_already = self.ledger.states, link.dirty, 0
+        states, find, dirty, said = self.ledger.states, self.ledger.numbers.find, self.outbox.dirty, link.said
+        known_already = 0
         for parcel in frame.parcels:
             header = parcel.record.header
-            owner = header.owner
-            state = states.get(owner)
+            number = find(header.owner)
+            state = states[number] if number is not None and number < len(states) else None
             # most of what neighbours say has been said by another one: this is the inner loop of the network
-            if state is not None and state.header.root == header.root and state.order == header.order:
+            if state is not None and (
+                state.header is header or (state.header.root == header.root and state.order == header.order)
+            ):
                 known_already += 1
-            else:
-                asked = parcel.record.full and link.asked.pop(short_of(owner), self) is None
-                verdict = self._consider(parcel, peer, now, out, limited=not asked)
-                if verdict is Verdict.BAD_SIGNATURE:
-                    self._accuse(peer, now, out)
-                    return
-                state = states.get(owner)
-            if owner in dirty and state is not None and state.order <= header.order:
-                del dirty[owner]  # it has what we would have told it
+                if number in dirty:
+                    said[number] = header  # it has what we would have told it
+                if number in link.backlog:
+                    del link.backlog[number]
+                continue
+            asked = parcel.record.full and link.asked.pop(short_of(header.owner), self) is None
+            if self._consider(parcel, peer, now, out, limited=not asked) is Verdict.BAD_SIGNATURE:
+                self._accuse(peer, now, out)
+                return
         self.acceptor.counts[Verdict.DUPLICATE] += known_already
         for short in frame.wants:
-            state = self.buckets.find(short)
+            state = self.ledger.buckets.find(short)
             if state is None:
                 self.counts.wants_unknown += 1
             else:
                 self.counts.wants_served += 1
-                link.mark(state.owner, None, now)
+                link.mark(self.ledger.numbers.of(state.owner), None, now)
+        if link.due < self._links_due:
+            self._links_due = link.due
 
     def _accuse(self, peer: P, now: int, out: list[Output[P]]) -> None:
         """Leave a neighbour that passed on what no honest one would have taken: each one costs a verification."""
@@ -385,13 +402,27 @@ class Core(Generic[P]):
             del self.repair.sessions[key]
             self.repair.counts.broken += 1
 
-    def _flush_link(self, peer: P, link: Link, now: int, out: list[Output[P]]) -> None:
-        frame = link.flush(now, self._delta)
-        if frame is not None:
-            out.append((SEND, peer, LINK, 0, frame))
+    def _flush_all(self, now: int, out: list[Output[P]]) -> None:
+        """Tell all neighbours what is in the outbox, and what they alone are to be told."""
+        batch = self.outbox.take(now, self._delta)
+        total = sum([parcel.size for _, _, parcel in batch])
+        self._flush(self.links.items(), now, batch, total, out)
 
-    def _delta(self, owner: bytes, before: OwnerState | None) -> Parcel | None:
-        state = self.ledger.states.get(owner)
+    def _flush_due(self, now: int, out: list[Output[P]]) -> None:
+        """Tell single neighbours what they alone are to be told."""
+        self._flush([(peer, link) for peer, link in self.links.items() if link.due <= now], now, [], 0, out)
+
+    def _flush(
+        self, links: Iterable[tuple[P, Link]], now: int, batch: list[Item], total: int, out: list[Output[P]]
+    ) -> None:
+        for peer, link in links:
+            frame = link.flush(now, batch, total, self._delta)
+            if frame is not None:
+                out.append((SEND, peer, LINK, 0, frame))
+        self._links_due = min([link.due for link in self.links.values()], default=NEVER)
+
+    def _delta(self, number: int, before: OwnerState | None) -> Parcel | None:
+        state = self.ledger.states[number]
         if state is None or state is before:
             return None
         return _parcel(state, before)
@@ -475,7 +506,7 @@ class Core(Generic[P]):
 
     def _needed_schemas(self) -> set[bytes]:
         """Return the hashes of all machines' schemas; own ones before they are published, too."""
-        published = {machine.schema for state in self.ledger.states.values() for machine in state.values()}
+        published = {machine.schema for _, state in self.ledger.items() for machine in state.values()}
         return published | {exposure.schema for exposure in self.publisher.exposures}
 
     def _ask_schemas(self, now: int, out: list[Output[P]]) -> None:
@@ -491,8 +522,8 @@ class Core(Generic[P]):
         self._replicas.settle()
         if self.catalog.due <= now:
             self._ask_schemas(now, out)
-        due = min([link.due for link in self.links.values()], default=NEVER)
-        due = min(due, self.catalog.due, self._own_due, self.repair.due if self.parameters.repair else NEVER)
+        repair_due = self.repair.due if self.parameters.repair else NEVER
+        due = min(self.outbox.due, self._links_due, self.catalog.due, self._own_due, repair_due)
         if self._redials:
             due = min(due, min(at for at, _ in self._redials.values()))
         if due < self._wake:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 
+from pubsub.buckets import Buckets
 from pubsub.identity import SHORT_BYTES, short_of
+from pubsub.numbers import Numbers
 from pubsub.state import OwnerState
 
 MAX_OWNERS = 65_536  # keys cost nothing: on an open topic, strangers beyond that are refused
@@ -22,40 +24,91 @@ class Ledger:
     """What one peer knows of all owners.
 
     Attributes:
-        states: owner -> its newest state, in the order in which they were first met.
+        numbers: of the owners.
+        states: the newest state of each owner, by its number; None where nothing is known. May be shorter than
+            `numbers`. To be read only.
+        buckets: fingerprints over `states`.
         evicted: forgotten owners that had to make room before their time.
     """
 
-    __slots__ = ("_forgotten", "_max_forgotten", "_max_owners", "evicted", "states")
+    __slots__ = ("_count", "_forgotten", "_max_forgotten", "_max_owners", "buckets", "evicted", "numbers", "states")
 
-    def __init__(self, max_forgotten: int = MAX_FORGOTTEN, max_owners: int = MAX_OWNERS) -> None:
-        self.states: dict[bytes, OwnerState] = {}
+    def __init__(
+        self, max_forgotten: int = MAX_FORGOTTEN, max_owners: int = MAX_OWNERS, numbers: Numbers | None = None
+    ) -> None:
+        self.numbers = Numbers() if numbers is None else numbers
+        self.states: list[OwnerState | None] = []
+        self.buckets = Buckets(self.numbers, self.states)
+        self._count = 0
         self._forgotten: OrderedDict[bytes, tuple[Order, int]] = OrderedDict()
         self._max_forgotten = max_forgotten
         self._max_owners = max_owners
         self.evicted = 0
 
+    def __len__(self) -> int:
+        """Return the number of owners of whom something is known."""
+        return self._count
+
     @property
     def is_full(self) -> bool:
         """Whether there is no room for another owner."""
-        return len(self.states) >= self._max_owners
+        return self._count >= self._max_owners
+
+    def get(self, owner: bytes) -> OwnerState | None:
+        """Return what is known of an owner."""
+        number = self.numbers.find(owner)
+        return self.states[number] if number is not None and number < len(self.states) else None
+
+    def items(self) -> Iterator[tuple[bytes, OwnerState]]:
+        """Yield (owner, state) of all owners, by number."""
+        for state in list(self.states):
+            if state is not None:
+                yield state.owner, state
 
     def order_of(self, owner: bytes) -> Order | None:
         """Return the newest (epoch, version) of an owner that was ever accepted and is remembered; None: a stranger."""
-        state = self.states.get(owner)
+        state = self.get(owner)
         if state is not None:
             return state.order
+        if not self._forgotten:
+            return None
         forgotten = self._forgotten.get(short_of(owner))
         return forgotten[0] if forgotten is not None else None
 
-    def commit(self, state: OwnerState) -> None:
-        """Take over a state, which the caller has accepted."""
-        self.states[state.owner] = state
-        self._forgotten.pop(short_of(state.owner), None)
+    def commit(self, state: OwnerState) -> int:
+        """Take over a state, which the caller has accepted; return its owner's number."""
+        states = self.states
+        number = self.numbers.find(state.owner)
+        if number is None:
+            number = self.numbers.of(state.owner)
+        if number >= len(states):
+            states += [None] * (len(self.numbers) - len(states))
+        before = states[number]
+        states[number] = state
+        self.buckets.put(number, before, state)
+        if before is None:
+            self._count += 1
+            if self._forgotten:
+                self._forgotten.pop(self.numbers.shorts[number], None)
+        return number
+
+    def adopt(self, other: Ledger) -> None:
+        """Take over all that somebody else knows who shares the numbers; what was known here must be part of it."""
+        if other.numbers is not self.numbers:
+            raise ValueError("the two ledgers number owners differently: give both the same Numbers")
+        self.states[:] = other.states
+        self.buckets.adopt(other.buckets)
+        self._count = other._count
 
     def forget(self, owner: bytes, until: int) -> None:
         """Delete an owner's state, and remember how far it had come until a moment on the caller's clock."""
-        state = self.states.pop(owner)
+        number, state = self.numbers.find(owner), self.get(owner)
+        if number is None or state is None:
+            raise KeyError(owner)
+        self.states[number] = None
+        self._count -= 1
+        self.buckets.drop(number, state)
+        self.numbers.release(owner)
         self._forgotten[short_of(owner)] = (state.order, until)
         self._forgotten.move_to_end(short_of(owner))
         while len(self._forgotten) > self._max_forgotten:

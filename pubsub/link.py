@@ -1,9 +1,10 @@
 """P2, links: all records, batched for each neighbour.
 
-A link keeps no queue of records but a map of owners that are *dirty*, each with the state that the neighbour is taken
-to have. When the link flushes, one delta an owner leads from that state to the newest one, however many updates lie in
-between: memory is bounded by the number of owners, and the newest always wins. What the neighbour cannot apply it asks
-for as a whole. Grants bound what is under way: without one, a link goes on merging.
+What a peer commits gathers in its *outbox*: owner's number -> the state before the first news. When that is flushed,
+one batch of deltas is made for all links; each link leaves out what came from its neighbour. There is no queue of records:
+memory is bounded by the number of owners, and the newest always wins. Grants bound what is under way: a link without
+one keeps a backlog of its own, of the same kind, and goes on merging. What the neighbour cannot apply it asks for as a
+whole.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pubsub.messages import MAX_FRAME, Frame, Parcel
+from pubsub.record import Header
 from pubsub.state import OwnerState
 
-FIRST = 10_000  # us that the first news waits for company on a link that was idle
+FIRST = 10_000  # us that the first news waits for company where nothing was said lately
 WINDOW = 256 * 1024  # bytes under way to one receiver
 MAX_WANTS = 512  # in one frame
 MAX_ASKED = 8192
 NEVER = 2**62
+
+Item = tuple[int, OwnerState | None, Parcel]
+"""An owner's number, the state that a delta starts from, and the delta."""
 
 
 @dataclass(slots=True)
@@ -36,24 +41,61 @@ class LinkCounts:
 
 
 @dataclass(slots=True)
+class Outbox:
+    """What a peer's links have to be told, and when.
+
+    Attributes:
+        dirty: number of an owner -> the state that neighbours are taken to have; None: nothing of it.
+        due: when to flush, us; NEVER if there is nothing to say.
+    """
+
+    tau: int
+    dirty: dict[int, OwnerState | None] = field(default_factory=dict)
+    due: int = NEVER
+    last_flush: int = -NEVER
+
+    def mark(self, number: int, before: OwnerState | None, now: int) -> None:
+        """Note that an owner has news, which start from a state."""
+        dirty = self.dirty
+        if not dirty:
+            idle = now - self.last_flush >= self.tau
+            self.due = now + FIRST if idle else self.last_flush + self.tau
+        if number not in dirty:
+            dirty[number] = before
+
+    def take(self, now: int, parcel_of: Callable[[int, OwnerState | None], Parcel | None]) -> list[Item]:
+        """Empty it, and return a delta for each owner that has news."""
+        dirty, self.dirty = self.dirty, {}
+        self.due, self.last_flush = NEVER, now
+        batch: list[Item] = []
+        for number, before in dirty.items():
+            parcel = parcel_of(number, before)
+            if parcel is not None:
+                batch.append((number, before, parcel))
+        return batch
+
+
+@dataclass(slots=True)
 class Link:
     """One neighbour.
 
     Attributes:
-        dirty: owner -> the state that the neighbour is taken to have; None: nothing of it.
+        backlog: what it still has to be told beside the outbox: number of an owner -> as in `Outbox.dirty`.
+        said: numbers of owners in the outbox -> the newest header that came from this neighbour.
         wants, asked: short forms of owners to ask it for, and of those that it was asked for and has not sent yet.
-        due: when to flush, us; NEVER if there is nothing to say.
+        due: when to flush the backlog, wants and answers, us; NEVER if there is nothing to say.
         heard: when anything was last received from it.
     """
 
     tau: int
     heard: int
-    dirty: dict[bytes, OwnerState | None] = field(default_factory=dict)
+    backlog: dict[int, OwnerState | None] = field(default_factory=dict)
+    said: dict[int, Header] = field(default_factory=dict)
     wants: dict[bytes, None] = field(default_factory=dict)
     asked: dict[bytes, None] = field(default_factory=dict)
     due: int = NEVER
     counts: LinkCounts = field(default_factory=LinkCounts)
-    _last_flush: int = -NEVER
+    last_flush: int = -NEVER
     _sent: int = 0  # bytes of parcels, ever
     _granted: int = WINDOW  # bytes of parcels that the neighbour takes, ever
     _received: int = 0
@@ -61,13 +103,11 @@ class Link:
     _ping: bool = False
     _owing: bool = False  # an answer, or a grant
 
-    def mark(self, owner: bytes, before: OwnerState | None, now: int) -> None:
-        """Note that an owner has news, which start from a state."""
-        if owner not in self.dirty:
-            self.dirty[owner] = before
-        elif before is None:
-            self.dirty[owner] = None
-        self._schedule(now)
+    def mark(self, number: int, before: OwnerState | None, now: int) -> None:
+        """Note that this neighbour alone has to be told of an owner, from a state on."""
+        if number not in self.backlog or before is None:
+            self.backlog[number] = before
+        self.schedule(now)
 
     def want(self, short: bytes, now: int) -> None:
         """Ask the neighbour for an owner's whole state."""
@@ -75,69 +115,116 @@ class Link:
         self.asked[short] = None
         if len(self.asked) > MAX_ASKED:
             del self.asked[next(iter(self.asked))]
-        self._schedule(now)
+        self.schedule(now)
 
     def ping(self, now: int) -> None:
         """Have the neighbour answer, if only with an empty frame."""
         self._ping = True
-        self._schedule(now)
+        self.schedule(now)
 
-    def _schedule(self, now: int) -> None:
+    def schedule(self, now: int) -> None:
+        """Flush soon, or when tau is over since the last time."""
         if self.due == NEVER:
-            idle = now - self._last_flush >= self.tau
-            self.due = now + FIRST if idle else self._last_flush + self.tau
+            idle = now - self.last_flush >= self.tau
+            self.due = now + FIRST if idle else self.last_flush + self.tau
 
-    def flush(self, now: int, parcel_of: Callable[[bytes, OwnerState | None], Parcel | None]) -> Frame | None:
+    def flush(
+        self, now: int, batch: list[Item], total: int, parcel_of: Callable[[int, OwnerState | None], Parcel | None]
+    ) -> Frame | None:
         """Return the frame that is due; None if it has to wait for a grant, or there is nothing to say.
 
         Args:
             now: us.
+            batch: what was in the outbox, for all links.
+            total: bytes of its parcels.
             parcel_of: makes the delta of an owner from a state to the newest one; None if that is no news.
         """
+        fits = total <= MAX_FRAME and self._sent + total <= self._granted
+        if fits and not self.backlog:
+            said = self.said
+            if not said:
+                parcels = [parcel for _, _, parcel in batch]
+            else:
+                parcels = [p for n, _, p in batch if n not in said or _is_older(said[n], p.record.header)]
+                self.said = {}
+            waiting = False
+        else:
+            self._take_in(batch)
+            parcels, waiting = self._from_backlog(parcel_of)
+        return self._frame(now, parcels, waiting)
+
+    def _take_in(self, batch: list[Item]) -> None:
+        """Let the backlog have what the neighbour has not said itself."""
+        for number, before, parcel in batch:
+            if number in self.said and not _is_older(self.said[number], parcel.record.header):
+                self.backlog.pop(number, None)
+            elif number not in self.backlog:
+                self.backlog[number] = before
+        self.said = {}
+
+    def _from_backlog(self, parcel_of: Callable[[int, OwnerState | None], Parcel | None]) -> tuple[list[Parcel], bool]:
+        """Take as much from the backlog as a frame and the grant hold; tell whether more could go at once."""
         parcels: list[Parcel] = []
-        size, waiting = 0, False
-        for owner, before in list(self.dirty.items()):
-            parcel = parcel_of(owner, before)
+        size = 0
+        for number, before in list(self.backlog.items()):
+            parcel = parcel_of(number, before)
             if parcel is None:
-                del self.dirty[owner]
+                del self.backlog[number]
                 continue
             if parcels and size + parcel.size > MAX_FRAME:
-                waiting = True
-                break
+                return parcels, True
             if self._sent + size + parcel.size > self._granted:
                 self.counts.held += not parcels
-                break  # the grant that comes back schedules the rest
+                return parcels, False  # the grant that comes back schedules the rest
             parcels.append(parcel)
             size += parcel.size
-            del self.dirty[owner]
-        wants = tuple(list(self.wants)[:MAX_WANTS])
-        for short in wants:
-            del self.wants[short]
-        grant = self._received + WINDOW
+            del self.backlog[number]
+        return parcels, False
+
+    def _frame(self, now: int, parcels: list[Parcel], waiting: bool) -> Frame | None:
+        wants: tuple[bytes, ...] = ()
+        if self.wants:
+            wants = tuple(list(self.wants)[:MAX_WANTS])
+            for short in wants:
+                del self.wants[short]
         if not parcels and not wants and not self._ping and not self._owing:
-            self.due = NEVER
+            self.due = now + self.tau if waiting else NEVER
             return None
+        grant = self._received + WINDOW
         frame = Frame(tuple(parcels), grant, wants, self._ping)
         self._advertised, self._ping, self._owing = grant, False, False
-        self._sent += size
-        self._last_flush = now
+        self._sent += sum([p.size for p in parcels])
+        self.last_flush = now
         self.due = now + self.tau if waiting or self.wants else NEVER
-        self.counts.frames_out += 1
-        self.counts.bytes_out += frame.size
-        self.counts.records_out += len(parcels)
+        counts = self.counts
+        counts.frames_out += 1
+        counts.bytes_out += frame.size
+        counts.records_out += len(parcels)
         return frame
 
     def take(self, frame: Frame, now: int) -> None:
         """Account for a frame of the neighbour; its records are the core's business."""
         self.heard = now
-        self.counts.frames_in += 1
-        self.counts.bytes_in += frame.size
-        self.counts.records_in += len(frame.parcels)
-        self._received += sum(p.size for p in frame.parcels)
+        counts = self.counts
+        counts.frames_in += 1
+        counts.bytes_in += frame.size
+        parcels = frame.parcels
+        if parcels:
+            counts.records_in += len(parcels)
+            self._received += sum([p.size for p in parcels])
         if frame.grant > self._granted:
             self._granted = frame.grant
-            if self.dirty:
-                self._schedule(now)
+            if self.backlog:
+                self.schedule(now)
         if frame.ping or self._received + WINDOW - self._advertised >= WINDOW // 2:
             self._owing = True
-            self._schedule(now)
+            self.schedule(now)
+
+    def forget(self, number: int) -> None:
+        """Let go of an owner whose number may be given to another one."""
+        self.backlog.pop(number, None)
+        self.said.pop(number, None)
+
+
+def _is_older(header: Header, other: Header) -> bool:
+    return header is not other and header.order < other.order

@@ -53,15 +53,17 @@ class Notice(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """A record with its size, which is asked for at every hop."""
+    """A record with its size and the hashes of schemas it speaks of, which are asked for at every hop."""
 
     record: Record
     size: int
+    schemas: tuple[bytes, ...] = ()
 
     @classmethod
     def of(cls, record: Record) -> Parcel:
         """Return a record as a parcel: its short form behind a length."""
-        return cls(record, len(record.encode(short=True)) + 2)
+        schemas = tuple(part.schema for part in record.parts if part.schema is not None)
+        return cls(record, len(record.encode(short=True)) + 2, schemas)
 
 
 @dataclass(frozen=True, slots=True)

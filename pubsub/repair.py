@@ -5,19 +5,18 @@
     A  exchange: records that B lacks, and which owners A lacks              → B
     B  exchange: these                                                       → A
 
-An owner lies in the bucket that its short form says. A bucket's fingerprint is the XOR of marks of what is known of its
-owners, kept up to date with one operation a record. Pages are bounded; a session that breaks is simply tried again.
+The fingerprints are those of `pubsub.buckets`. Pages are bounded; a session that breaks is simply tried again.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pubsub.identity import short_of
+from pubsub.buckets import MAX_BUCKETS, MIN_BUCKETS, Buckets
 from pubsub.ledger import Ledger
-from pubsub.messages import Entries, Entry, Exchange, Parcel, Summary, pages
+from pubsub.messages import Entries, Exchange, Parcel, Summary, pages
 from pubsub.state import OwnerState
 
 SECOND = 1_000_000
@@ -27,88 +26,7 @@ SPREAD = 0.25
 MAX_SESSIONS = 4
 FULL_EVERY = 16  # sessions; fingerprints collide once in 2**32, and this finds what they hide
 FULL_BUCKETS = 4
-MIN_BUCKETS, MAX_BUCKETS = 16, 4096
 TIMEOUT = 10 * SECOND
-
-
-class Buckets:
-    """The fingerprints of a ledger. The number of buckets is a power of two, and follows the number of owners."""
-
-    __slots__ = ("_shorts", "fingerprints", "members")
-
-    def __init__(self) -> None:
-        self.fingerprints: list[int] = [0] * MIN_BUCKETS
-        self.members: list[dict[bytes, OwnerState]] = [{} for _ in range(MIN_BUCKETS)]
-        self._shorts: dict[bytes, bytes] = {}  # owner -> short form
-
-    def __len__(self) -> int:
-        return len(self.fingerprints)
-
-    def put(self, before: OwnerState | None, state: OwnerState) -> None:
-        """Note a state in place of the one before."""
-        short = self._shorts.get(state.owner)
-        if short is None:
-            short = self._shorts[state.owner] = short_of(state.owner)
-            if len(self._shorts) > 8 * len(self) ** 2 // 26 and len(self) < MAX_BUCKETS:  # B < 1.8 sqrt(N)
-                self._grow()
-        at = _bucket(short, len(self))
-        self.members[at][short] = state
-        self.fingerprints[at] ^= state.mark ^ (before.mark if before is not None else 0)
-
-    def drop(self, state: OwnerState) -> None:
-        """Take an owner out."""
-        short = self._shorts.pop(state.owner)
-        at = _bucket(short, len(self))
-        del self.members[at][short]
-        self.fingerprints[at] ^= state.mark
-
-    def find(self, short: bytes) -> OwnerState | None:
-        """Return the state of an owner by its short form."""
-        return self.members[_bucket(short, len(self))].get(short)
-
-    def folded(self, count: int) -> tuple[int, ...]:
-        """Return the fingerprints as another peer with `count` buckets would compute them."""
-        if count == len(self):
-            return tuple(self.fingerprints)
-        out = [0] * count
-        if count < len(self):
-            for at, value in enumerate(self.fingerprints):
-                out[at % count] ^= value
-            return tuple(out)
-        for member in self.members:
-            for short, state in member.items():
-                out[_bucket(short, count)] ^= state.mark
-        return tuple(out)
-
-    def entries(self, at: int, count: int) -> tuple[Entry, ...]:
-        """Return what is known of the owners in bucket `at` of `count`, by short form."""
-        found = []
-        for member in self._overlapping(at, count):
-            for short, state in member.items():
-                if _bucket(short, count) == at:
-                    header = state.header
-                    found.append((short, header.epoch, header.version, header.root[0]))
-        return tuple(sorted(found))
-
-    def _overlapping(self, at: int, count: int) -> Iterator[dict[bytes, OwnerState]]:
-        if count >= len(self):
-            yield self.members[at % len(self)]
-        else:
-            yield from self.members[at::count]
-
-    def _grow(self) -> None:
-        everybody = [(s, state) for member in self.members for s, state in member.items()]
-        count = 2 * len(self)
-        self.fingerprints = [0] * count
-        self.members = [{} for _ in range(count)]
-        for short, state in everybody:
-            at = _bucket(short, count)
-            self.members[at][short] = state
-            self.fingerprints[at] ^= state.mark
-
-
-def _bucket(short: bytes, count: int) -> int:
-    return (short[0] | short[1] << 8) & count - 1
 
 
 @dataclass(slots=True)
@@ -139,19 +57,22 @@ class Repair:
 
     Args:
         ledger: what is known.
-        buckets: its fingerprints, kept by the core.
         rng: chooses when and with whom.
         parcel_of: makes the parcel of a whole state.
     """
 
     ledger: Ledger
-    buckets: Buckets
     rng: random.Random
     parcel_of: Callable[[OwnerState], Parcel]
     period: int = PERIOD
     due: int = 0
     counts: RepairCounts = field(default_factory=RepairCounts)
     sessions: dict[tuple[object, int], Session] = field(default_factory=dict)
+
+    @property
+    def buckets(self) -> Buckets:
+        """The fingerprints of the ledger."""
+        return self.ledger.buckets
 
     def schedule(self, now: int, *, fast: bool = False) -> None:
         """Choose the time of the next session: soon after one that moved a lot, else later and later."""
@@ -206,7 +127,7 @@ class Repair:
 
     def is_large(self, moved: int) -> bool:
         """Tell whether a session moved so much that there is likely more to be found."""
-        return moved > max(8, len(self.ledger.states) // 50)
+        return moved > max(8, len(self.ledger) // 50)
 
     def overdue(self, now: int) -> list[tuple[object, int]]:
         """Drop the sessions that have taken too long; return them."""

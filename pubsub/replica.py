@@ -164,7 +164,7 @@ class Replicas:
 
     def get(self, owner: bytes, machine_id: str) -> Replica | None:
         """Return the replica of a machine; None if no such machine is known, or its schema is not, yet."""
-        state = self._ledger.states.get(owner)
+        state = self._ledger.get(owner)
         if state is None or owner == self._own:
             return None
         found = self._owners.get(owner, {}).get(machine_id)
@@ -183,7 +183,7 @@ class Replicas:
 
     def __iter__(self) -> Iterator[Replica]:
         """Return a replica of each machine whose schema is known."""
-        for owner, state in list(self._ledger.states.items()):
+        for owner, state in self._ledger.items():
             if owner == self._own:
                 continue
             for name, machine in _named(state).items():
@@ -199,7 +199,7 @@ class Replicas:
     def learned(self, hash: bytes) -> None:
         """Note a schema that somebody's machine may have been waiting for."""
         for owner in self._owners:
-            state = self._ledger.states.get(owner)
+            state = self._ledger.get(owner)
             if state is not None and any(machine.schema == hash for machine in state.values()):
                 self._heard.append((state, None))
 

@@ -14,7 +14,6 @@ from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Va
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
-from zlib import crc32
 
 from pubsub.record import HASH_BYTES, MAX_MACHINES, MAX_TICKS, Description, Header, Part, Record
 from pubsub.wire import varint, varints
@@ -67,30 +66,24 @@ class MachineState:
 class OwnerState(Mapping[int, MachineState]):
     """All machines of an owner at one (epoch, version): a frozen mapping from index to `MachineState`.
 
-    ``header`` is the signed header that covers exactly this.
+    ``header`` is the signed header that covers exactly this; ``owner`` and ``order``, (epoch, version), are the header's.
     """
 
-    __slots__ = ("_machines", "header", "mark", "parcels", "successors")
+    __slots__ = ("_machines", "header", "mark", "order", "owner", "parcels", "successors")
 
     def __init__(self, header: Header, machines: Mapping[int, MachineState]) -> None:
         self.header = header
+        self.owner = header.owner
+        self.order = header.order
         self._machines = machines
-        self.mark = crc32(header.root + header.owner + b"%d.%d" % header.order)
-        """32 bits for fingerprints of many states together."""
+        self.mark = int.from_bytes(
+            blake2b(header.root + header.owner + b"%d.%d" % header.order, digest_size=4).digest(), "big"
+        )
+        """32 bits for fingerprints: of no linear code, whose changes could cancel each other out by XOR."""
         self.successors: dict[int, tuple[Record, OwnerState | None]] | None = None
         """What records made of this state, by their `id`; only `SharedMerge` fills it."""
         self.parcels: dict[bytes | None, Any] = {}
         """The records that lead here, by the root of the state they lead from: what links have made so far."""
-
-    @property
-    def owner(self) -> bytes:
-        """The owner's public key."""
-        return self.header.owner
-
-    @property
-    def order(self) -> tuple[int, int]:
-        """(epoch, version)."""
-        return self.header.epoch, self.header.version
 
     def record(self, *, full: bool = True, since: OwnerState | None = None) -> Record:
         """Return a record that brings somebody here: from anywhere, or from the state `since`.

@@ -143,7 +143,7 @@ class Fuzzer:
         verdict = acceptor.consider(record, 0, limited=False).verdict
         self.counts[f"record: {verdict.value}"] += 1
         assert not acceptor.proofs, "an honest owner was convicted"
-        known = ledger.states.get(record.header.owner)
+        known = ledger.get(record.header.owner)
         if known is None:
             assert at < 0
             assert verdict is not Verdict.COMMITTED

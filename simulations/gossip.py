@@ -15,6 +15,8 @@ from machine import Machine, Schema, State
 from pubsub.boundary import Host, Outputs
 from pubsub.core import Core, Parameters
 from pubsub.identity import Domain, Identity
+from pubsub.ledger import Ledger
+from pubsub.numbers import Numbers
 from pubsub.record import Header
 from pubsub.state import OwnerState, SharedMerge
 from simulations.checkers import Checker, Conservation, NothingFromTheDead
@@ -94,16 +96,19 @@ class GossipNetwork:
         self._parameters = parameters
         self._schema = Schema({f"S{i}": State() for i in range(states)})
         self._own_schemas, self._turnover = own_schemas, turnover
-        self._signatures, self._merge = Signatures(), SharedMerge()
+        self._signatures, self._merge, self._numbers = Signatures(), SharedMerge(), Numbers(shared=True)
         self._machines: list[Machine | None] = [None] * peers
         self._seconds: dict[int, tuple[Any, Machine]] = {}  # peer -> its core, its second machine
         self._made = 0
         self._rng = stream(seed, "workload")
         self._before = Counters()
-        self._common: list[OwnerState] | None = None
+        self._common: Ledger | None = None
         gone = frozenset(absent)
         if warm:
-            self._common = [self._first_state(peer) for peer in range(peers) if peer not in gone]
+            self._common = Ledger(numbers=self._numbers)
+            for peer in range(peers):
+                if peer not in gone:
+                    self._common.commit(self._first_state(peer))
         watching: list[Checker] = [self.latency, self.spread]
         if checkers != "none":
             watching += [*promises(), Conservation(), NothingFromTheDead(), *checkers]
@@ -134,6 +139,7 @@ class GossipNetwork:
             parameters=self._parameters,
             is_signed=self._signatures,
             merge=self._merge,
+            numbers=self._numbers,
         )
         schema = self._schema.merge({f"Own{peer}": State()}) if self._own_schemas else self._schema
         machine = Machine(schema, id=f"machine{peer}")
@@ -225,7 +231,7 @@ class GossipNetwork:
         def turn(node: Any, now: int) -> Outputs[int]:
             self.updates += 1
             core, second = self._seconds.pop(peer, (None, None))
-            if core is node:
+            if core is node and second is not None:
                 gone: Outputs[int] = node.unexpose(now, second)
                 return gone
             self._made += 1

@@ -23,8 +23,7 @@ BIN = 1_000  # us; a latency is known to a millisecond
 
 def states_of(core: Any) -> list[tuple[bytes, OwnerState]]:
     """Return what a core knows: the state of each owner."""
-    ledger = core.ledger
-    return list(ledger.items() if hasattr(ledger, "items") else ledger.states.items())
+    return list(core.ledger.items())
 
 
 class Latency(Checker):

@@ -205,7 +205,7 @@ class NothingHoards(Checker):
                 continue
             owners = len(states_of(core))
             for link in core.links.values():
-                if len(link.asked) > MAX_ASKED or len(link.dirty) > owners:
+                if len(link.asked) > MAX_ASKED or len(link.backlog) > owners:
                     raise Violation(f"peer {peer}, which knows {owners} owners, holds too much for a neighbour: {link}")
             theirs = sum(not session.mine for session in core.repair.sessions.values())
             mine = len(core.repair.sessions) - theirs

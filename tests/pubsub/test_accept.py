@@ -73,7 +73,7 @@ class Receiver(Acceptor):
 
     def __init__(self, *known: OwnerState, ledger: Ledger | None = None, allowed: set[bytes] | None = None) -> None:
         clock = HybridClock(lambda: NOON)
-        super().__init__(DOMAIN, ledger or Ledger(), clock, ME.owner, allowed, is_signed=self.check)
+        super().__init__(DOMAIN, Ledger() if ledger is None else ledger, clock, ME.owner, allowed, is_signed=self.check)
         for state in known:
             self.ledger.commit(state)
 
@@ -98,7 +98,7 @@ def test_what_is_newer_and_whole_is_committed() -> None:
     second = receiver.consider(DELTA_TWO, 0)
     assert first == Accepted(Verdict.COMMITTED, ONE)
     assert second == Accepted(Verdict.COMMITTED, TWO, ONE)
-    assert receiver.ledger.states == {ANNA.owner: TWO}
+    assert dict(receiver.ledger.items()) == {ANNA.owner: TWO}
     assert receiver.counts[Verdict.COMMITTED] == 2
 
 
@@ -116,7 +116,7 @@ def test_what_is_known_is_a_duplicate_and_what_is_older_is_older() -> None:
 def test_a_gap_changes_nothing_and_is_closed_by_anybody() -> None:
     receiver = Receiver(ONE)
     assert receiver.hears(DELTA_THREE) == [Verdict.GAP]
-    assert receiver.ledger.states[ANNA.owner] is ONE
+    assert receiver.ledger.get(ANNA.owner) is ONE
     assert receiver.hears(THREE.record(full=False, since=ONE)) == [Verdict.COMMITTED]
     assert receiver.checked == 1, "one header, one signature"
 
@@ -158,7 +158,7 @@ def test_a_bad_signature_is_refused() -> None:
     assert receiver.hears(Record(replace(TWO.header, owner=BEN.owner), TWO.record().parts, True)) == [
         Verdict.BAD_SIGNATURE
     ]
-    assert receiver.ledger.states == {ANNA.owner: ONE}
+    assert dict(receiver.ledger.items()) == {ANNA.owner: ONE}
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_who_went_backwards_within_an_epoch_is_not_followed_and_not_asked_again(
     behind = owned(4, machine(0, 1))
     assert receiver.hears(behind.record()) == [Verdict.BACKWARDS]
     assert receiver.hears(Record(behind.header, (), False)) == [Verdict.GAP]
-    assert receiver.ledger.states[ANNA.owner] is THREE
+    assert receiver.ledger.get(ANNA.owner) is THREE
     assert receiver.hears(owned(1, machine(0, 1), epoch=2).record()) == [Verdict.COMMITTED]
 
 
@@ -212,7 +212,7 @@ def test_own_records_at_or_above_the_published_ones_are_told_and_never_taken() -
     assert receiver.hears(*echoes) == [Verdict.DUPLICATE, Verdict.OLDER]
     assert receiver.hears(above.record(), beside.record(), later.record()) == [Verdict.OWN] * 3
     assert receiver.hears(forged(above)) == [Verdict.BAD_SIGNATURE]
-    assert receiver.ledger.states == {ME.owner: mine}
+    assert dict(receiver.ledger.items()) == {ME.owner: mine}
     assert receiver.proofs == {}
 
 
@@ -287,7 +287,7 @@ def test_strangers_share_one_bucket_and_leave_nothing_behind() -> None:
     for n in range(STRANGERS_BURST):
         receiver.consider(Record(replace(ONE.header, owner=n.to_bytes(32, "big")), (), True), 0)
     assert receiver.counts[Verdict.BAD_SIGNATURE] == STRANGERS_BURST
-    assert receiver._buckets == {}
+    assert receiver._paid == {}
     assert receiver._pending == {}
     assert receiver.hears(ONE.record()) == [Verdict.COMMITTED], "forgers use up nothing"
     receiver._strangers = Bucket(STRANGERS_RATE, 1, 0)
@@ -317,12 +317,12 @@ def test_all_that_is_kept_of_an_owner_goes_with_it() -> None:
     receiver = Receiver(ONE)
     receiver.hears(owned(1, machine(0, 7)).record(), DELTA_TWO, owned(9, machine(0, 9), machine(1)).record())
     receiver.hears(Record(owned(12, machine(0, 1)).header, ()))
-    assert receiver._buckets
+    assert receiver._paid
     assert receiver._pending
     assert receiver.proofs
-    receiver.ledger.forget(ANNA.owner, until=10)
     receiver.forget(ANNA.owner)
-    assert not receiver._buckets
+    receiver.ledger.forget(ANNA.owner, until=10)
+    assert not receiver._paid
     assert not receiver._pending
     assert not receiver.proofs
     receiver.forget(ANNA.owner)
@@ -376,7 +376,7 @@ SIDES = sorted(
 def test_the_larger_root_wins_in_whatever_order_the_sides_are_heard(order: tuple[int, ...]) -> None:
     receiver = Receiver(ONE)
     accepted = [receiver.consider(SIDES[at].record(), 0) for at in order]
-    assert receiver.ledger.states[ANNA.owner] == SIDES[2]
+    assert receiver.ledger.get(ANNA.owner) == SIDES[2]
     found = [a for a in accepted if a.verdict is Verdict.EQUIVOCATION]
     assert found
     assert all(a.proof is not None and a.proof.is_valid(DOMAIN) for a in found)
@@ -384,7 +384,7 @@ def test_the_larger_root_wins_in_whatever_order_the_sides_are_heard(order: tuple
     assert first == found[0].proof
     again = receiver.hears(*(s.record() for s in SIDES))
     assert again[2] is Verdict.DUPLICATE
-    assert receiver.ledger.states[ANNA.owner] == SIDES[2]
+    assert receiver.ledger.get(ANNA.owner) == SIDES[2]
     assert receiver.proofs == {ANNA.owner: first}
 
 
@@ -396,7 +396,7 @@ def test_a_side_that_comes_as_a_delta_convicts_and_is_taken_when_it_comes_whole(
     assert accepted.state is None
     assert accepted.before == SIDES[0]
     assert receiver.hears(side.record()) == [Verdict.EQUIVOCATION]
-    assert receiver.ledger.states[ANNA.owner] == side
+    assert receiver.ledger.get(ANNA.owner) == side
     assert receiver.checked == 1
 
 
@@ -404,7 +404,7 @@ def test_nobody_is_convicted_by_a_forged_side() -> None:
     receiver = Receiver(TWO)
     assert receiver.hears(*map(forged, SIDES)) == [Verdict.BAD_SIGNATURE] * 3
     assert receiver.proofs == {}
-    assert receiver.ledger.states[ANNA.owner] is TWO
+    assert receiver.ledger.get(ANNA.owner) is TWO
 
 
 def test_evidence_from_elsewhere_counts_once_and_only_if_it_is_good() -> None:
@@ -463,7 +463,7 @@ class HostileRelay(RuleBasedStateMachine):
     @invariant()
     def every_state_was_published_and_none_went_back(self) -> None:
         for at, receiver in enumerate(self.receivers):
-            states = receiver.ledger.states
+            states = dict(receiver.ledger.items())
             for owner, state in states.items():
                 assert state in LIVES[owner]
                 before = self.before[at].get(owner)
@@ -545,7 +545,7 @@ class HostileRelay(RuleBasedStateMachine):
         for receiver in self.receivers:  # and after all that, each of them can still learn the truth
             for life in LIVES.values():
                 receiver.consider(life[-1].record(), 10 * SECOND, limited=False)
-                assert receiver.ledger.states[life[-1].owner] == life[-1]
+                assert receiver.ledger.get(life[-1].owner) == life[-1]
 
 
 TestHostileRelay = HostileRelay.TestCase

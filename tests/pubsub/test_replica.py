@@ -428,7 +428,7 @@ def test_there_are_replicas_only_of_what_is_known(pair: Pair) -> None:
     assert pair.reader.replica(OWNER.owner, "door") is None
     assert pair.reader.replicas() == []
     pair.cut = False
-    pair.publisher.links[1].mark(OWNER.owner, None, pair.now)
+    pair.publisher.links[1].mark(pair.publisher.ledger.numbers.of(OWNER.owner), None, pair.now)
     pair.settle(60)
     assert SchemaKnown(schema_hash(DOOR)) in pair.told
     assert pair.replica().id == "door"
@@ -522,7 +522,7 @@ def test_the_replicas_of_who_left_are_left(pair: Pair) -> None:
     state = pair.publisher.publisher.state
     assert state is not None
     pair.publisher.ledger.commit(state)
-    pair.publisher.links[1].mark(OWNER.owner, None, pair.now)
+    pair.publisher.links[1].mark(pair.publisher.ledger.numbers.of(OWNER.owner), None, pair.now)
     pair.settle()
     assert (replica.is_left, replica.is_gone) == (True, False)
     assert replica.staleness(pair.now).is_left
