@@ -66,7 +66,7 @@ class MachineState:
 class OwnerState(Mapping[int, MachineState]):
     """All machines of an owner at one (epoch, version): a frozen mapping from index to `MachineState`.
 
-    ``header`` is the signed header that covers exactly this; ``owner`` and ``order``, (epoch, version), are the header's.
+    ``header`` is the signed header that covers exactly this; ``owner`` and ``order`` are the header's.
     """
 
     __slots__ = ("_machines", "header", "mark", "order", "owner", "parcels", "successors")

@@ -230,9 +230,9 @@ class GossipNetwork:
     def _turn(self, peer: int) -> Callable[[Any, int], Outputs[int]]:
         def turn(node: Any, now: int) -> Outputs[int]:
             self.updates += 1
-            core, second = self._seconds.pop(peer, (None, None))
-            if core is node and second is not None:
-                gone: Outputs[int] = node.unexpose(now, second)
+            held = self._seconds.pop(peer, None)
+            if held is not None and held[0] is node:
+                gone: Outputs[int] = node.unexpose(now, held[1])
                 return gone
             self._made += 1
             machine = Machine(self._schema, id=f"second{self._made}")
