@@ -1,7 +1,8 @@
 """P2, links: all records, batched for each neighbour.
 
 What a peer commits gathers in its *outbox*: owner's number -> the state before the first news. When that is flushed,
-one batch of deltas is made for all links; each link leaves out what came from its neighbour. There is no queue: memory is bounded by the number of owners, and the newest always wins. Grants bound what is under way: a link without
+one batch of deltas is made for all links; each link leaves out what came from its neighbour. There is no queue:
+memory is bounded by the number of owners, and the newest always wins. Grants bound what is under way: a link without
 one keeps a backlog of its own, of the same kind, and goes on merging. What the neighbour cannot apply it asks for as a
 whole.
 """
