@@ -1,4 +1,4 @@
-"""Carry the clocks of machines between processes, by gossip: the protocol without I/O, and a trio driver. No libp2p yet.
+"""Carry the clocks of machines between processes, by gossip: a core without I/O, and a trio driver. No libp2p yet.
 
 core, boundary                  one peer's whole protocol; what calls it, and what it is told to do in return
 eager, link, repair, messages   the planes that carry records, and what peers say on them
@@ -8,8 +8,8 @@ codec                           all that peers say, as bytes
 wire, record, proof, errors     canonical bytes; what an owner signs; evidence against one that cheats; what goes wrong
 identity, hlc                   keys and the domain of a signature; hybrid logical time
 state, ledger, accept           what is known of an owner, of all, and the one way by which it changes
-numbers, buckets                owners by number, so that lists hold what is kept of them; fingerprints of what is known
-suspicion, detector, liveness   who is suspected, by whom and when; the core does not use these, membership and pulls yet
+numbers, buckets                owners by number, for lists of what is kept of each; fingerprints of what is known
+suspicion, detector, liveness   who is suspected, by whom and when; not used by the core yet, nor is the next line
 membership, members             who is alive, suspect, dead or has left
 driver, transport               the trio shell of a core; the network in memory
 replica                         machines of others, as readers
