@@ -15,6 +15,7 @@ from asyncmachine import __version__
 _COMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("asyncmachine.demo", "demo", "Watch a level crossing: three machines in one process."),
     "history": ("asyncmachine.history_cli", "history", "Ask what recorded machines were and did, and export it."),
+    "sim": ("asyncmachine.sim_cli", "sim", "Run simulated networks, and look for seeds that break them."),
 }
 
 

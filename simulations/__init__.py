@@ -3,5 +3,6 @@
 `simulation` puts an experiment together and runs it: nodes (`pubsub.boundary.Node`; `toys` has some), a `topology`, a
 `network` of `link`s under `conditions`, a modelled gossipsub `topic`, faults and `checkers`, all from one seed.
 `queue`, `connections`, `clocks`, `disk`, `seeds` and `trace` are its parts. The engine knows no protocol, only the
-boundary of one. `python -m simulations` runs a scenario, `python -m simulations.fuzz` throws bytes at the decoders.
+boundary of one; `gossip` runs the core of `pubsub` in it, with the checkers of `promises` and `measures`. `trial` draws
+such a run from a seed, and `campaign` runs many. `am sim` is the command; `fuzz` throws bytes at the decoders.
 """

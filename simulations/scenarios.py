@@ -33,8 +33,8 @@ class Scenario:
 
 
 def replay_command(name: str, seed: int) -> str:
-    """Return what repeats a run, from the root of the repository."""
-    return f"python -m simulations --scenario {name} --seed {seed}"
+    """Return what repeats a run."""
+    return f"am sim run {name} --seed {seed}"
 
 
 def make(name: str, seed: int) -> tuple[Simulation, int]:

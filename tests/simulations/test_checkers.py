@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 
 from pubsub.boundary import Message, Outputs
-from simulations.__main__ import main
 from simulations.checkers import Agreement, BoundedQueues, Conservation, NothingFromTheDead
 from simulations.errors import SetupError, Violation
 from simulations.faults import Crash, Partition
-from simulations.scenarios import SCENARIOS, make, run
+from simulations.scenarios import make, run
 from simulations.simulation import Simulation
 from simulations.toys import Echo, Listener
 
 ROOT = Path(__file__).parents[2]
 SECOND = 1_000_000
+AM = "from asyncmachine.cli import main; main()"
 
 
 @pytest.mark.parametrize("name", ["ping", "liar", "storm"])
@@ -42,19 +42,13 @@ def test_a_violation_tells_seed_and_time_and_a_command_that_repeats_it() -> None
         run("forgetful", 20130207)
     message = str(first.value)
     command = shlex.split(message.partition("replay: ")[2].removesuffix("]"))
-    assert command == ["python", "-m", "simulations", "--scenario", "forgetful", "--seed", "20130207"]
-    done = subprocess.run([sys.executable, *command[1:]], cwd=ROOT, capture_output=True, text=True, env=os.environ)
+    assert command == ["am", "sim", "run", "forgetful", "--seed", "20130207"]
+    done = subprocess.run(
+        [sys.executable, "-c", AM, *command[1:]], cwd=ROOT, capture_output=True, text=True, env=os.environ
+    )
     assert done.returncode == 1
     assert done.stdout.splitlines()[0] == "seed: 20130207"
     assert f"VIOLATION: {message}" in done.stdout
-
-
-def test_the_command_prints_the_seed_first_and_then_what_happened(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--scenario", "ping", "--seed", "3"]) == 0
-    told = capsys.readouterr().out.splitlines()
-    assert told[0] == "seed: 3"
-    assert told[1] == f"scenario: ping: {SCENARIOS['ping'].what}"
-    assert told[2].startswith("trace: ")
 
 
 def test_an_error_of_a_node_is_passed_on_with_the_way_to_repeat_it(seed: int) -> None:
