@@ -41,6 +41,7 @@ class Report:
     """The figures of one run."""
 
     title: str
+    how: str = f"medians of {RUNS}, CPU time"
     figures: list[Figure] = field(default_factory=list)
 
     def add(self, name: str, value: float, unit: str, goal: float | None = None, **rest: bool) -> float:
@@ -74,7 +75,7 @@ class Report:
             figures = [{**asdict(f), "met": f.met} for f in self.figures]
             print(json.dumps({"title": self.title, "python": platform.python_version(), "figures": figures}))
             return
-        table = Table(title=f"{self.title} (CPython {platform.python_version()}, medians of {RUNS}, CPU time)")
+        table = Table(title=f"{self.title} (CPython {platform.python_version()}, {self.how})")
         for heading in ("what", "median", "min", "max", "goal", ""):
             table.add_column(heading, justify="left" if heading in ("what", "") else "right")
         for f in self.figures:

@@ -35,7 +35,7 @@ class Latency(Checker):
     """
 
     def __init__(self) -> None:
-        self._published: dict[tuple[bytes, int, int], int] = {}
+        self._published: dict[bytes, dict[tuple[int, int], int]] = {}  # owner -> order -> when, us
         self._bins: list[int] = [0]
         self.count = 0
         self.commits = 0
@@ -43,18 +43,18 @@ class Latency(Checker):
     def notified(self, now: int, peer: int, event: object) -> None:
         """Take the time."""
         if isinstance(event, Published):
-            self._published[(event.state.owner, *event.state.order)] = now
+            self._published.setdefault(event.state.owner, {})[event.state.order] = now
         elif isinstance(event, Committed):
             self.commits += 1
-            owner, before = event.state.owner, event.before
-            epoch, version = event.state.order
-            follows = before is not None and before.header.epoch == epoch
-            self._note(now - self._published.get((owner, epoch, version), now))
-            if follows and before is not None and before.header.version < version - 1:
-                for overtaken in range(before.header.version + 1, version):
-                    began = self._published.get((owner, epoch, overtaken))
-                    if began is not None:
-                        self._note(now - began)
+            header, before = event.state.header, event.before
+            published = self._published[header.owner]
+            self._note(now - published[header.order])
+            if before is None or before.header.epoch != header.epoch or before.header.version == header.version - 1:
+                return
+            for overtaken in range(before.header.version + 1, header.version):
+                began = published.get((header.epoch, overtaken))
+                if began is not None:
+                    self._note(now - began)
 
     def _note(self, took: int) -> None:
         at = took // BIN

@@ -106,7 +106,8 @@ class Network:
     def _transmit(self, link: Link, now: int, channel: int, stream: int, message: Message) -> None:
         """Draw what becomes of the frame. The order of the draws is fixed: loss, jitter, reordering, duplication."""
         conditions = link.conditions
-        at = self._serialise(link, now, message.size)
+        limited = conditions.bandwidth or conditions.uplink
+        at = self._serialise(link, now, message.size) if limited else now
         if at is None:
             self.counts.queue_full += 1
             return

@@ -69,7 +69,8 @@ def test_a_trace_depends_on_what_happened_to_whom_and_when() -> None:
 
 @pytest.mark.parametrize("scenario", ["liar", "storm"])
 def test_every_process_gives_the_same_trace_whatever_its_hash_seed(scenario: str) -> None:
-    command = [sys.executable, "-m", "simulations", "--scenario", scenario, "--seed", "7"]
+    am = "from asyncmachine.cli import main; main()"
+    command = [sys.executable, "-c", am, "sim", "run", scenario, "--seed", "7"]
     told = []
     for hash_seed in ("0", "1", "random"):
         env = {**os.environ, "PYTHONHASHSEED": hash_seed}
