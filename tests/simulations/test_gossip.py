@@ -14,13 +14,14 @@ import pytest
 from pubsub.accept import Accepted, Acceptor, Verdict
 from pubsub.boundary import LINK, SEND
 from pubsub.core import Core, Parameters
+from pubsub.ledger import Ledger
 from pubsub.messages import Frame, Parcel
 from pubsub.record import Record
 from pubsub.repair import Repair
-from pubsub.state import MachineState, OwnerState, root_of
+from pubsub.state import MachineState, OwnerState, merge, root_of
 from simulations.conditions import Conditions
 from simulations.errors import Violation
-from simulations.faults import Crash, Heal, Partition, Restart, storm
+from simulations.faults import Crash, Degrade, Heal, Partition, Restart, Restore, storm
 from simulations.gossip import SECOND, GossipNetwork
 from simulations.measures import Report
 from simulations.simulation import Verb
@@ -29,9 +30,20 @@ from simulations.topic import Gossipsub
 Faults = Sequence[tuple[int, Verb]]
 
 
-def run(seed: int, *, peers: int = 20, rate: float = 15, seconds: float = 10, quiet: float = 30, **more: Any) -> Report:
+def run(
+    seed: int,
+    *,
+    peers: int = 20,
+    rate: float = 15,
+    seconds: float = 10,
+    quiet: float = 30,
+    tamper: Callable[[GossipNetwork], None] = lambda network: None,
+    **more: Any,
+) -> Report:
     replay = f"GossipNetwork(seed={seed}, peers={peers}, rate={rate}).run({seconds}, {quiet})"
-    return GossipNetwork(seed=seed, peers=peers, rate=rate, replay=replay, **more).run(seconds, quiet)
+    network = GossipNetwork(seed=seed, peers=peers, rate=rate, replay=replay, **more)
+    tamper(network)
+    return network.run(seconds, quiet)
 
 
 # -- what it does
@@ -268,24 +280,114 @@ class NeverAsks(Core[int]):
         return verdict
 
 
+class IgnoresCredit(Core[int]):
+    """Sends whatever there is, however little its neighbours have granted."""
+
+    def link_up(self, now: int, peer: int, dialed_by_us: bool) -> Any:
+        outputs = super().link_up(now, peer, dialed_by_us)
+        self.links[peer]._granted = 2**62
+        return outputs
+
+
+class VerifiesNothing(Core[int]):
+    """Takes the word of whoever relays a record for its owner's."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{**options, "is_signed": lambda header: True})
+
+
+def merge_without_tombstones(old: OwnerState | None, record: Record) -> OwnerState | None:
+    """Merge, and keep the machines that are gone, and believe the result."""
+    merged = merge(old, record)
+    if merged is None or old is None or old.header.epoch != record.header.epoch:
+        return merged
+    return OwnerState(record.header, dict(sorted({**old, **merged}.items())))
+
+
+class DropsTombstones(Core[int]):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{**options, "merge": merge_without_tombstones})
+
+
+class Forgetful(Ledger):
+    """Does not remember whom it has forgotten."""
+
+    __slots__ = ()
+
+    def order_of(self, owner: bytes) -> tuple[int, int] | None:
+        state = self.get(owner)
+        return state.order if state is not None else None
+
+
+class Resurrects(Core[int]):
+    """Takes back whom it has forgotten, from anybody who has not."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.ledger.__class__ = Forgetful
+
+
+def forge(network: GossipNetwork) -> None:
+    """Let a peer tell a neighbour of a tick that another neighbour never published."""
+
+    def tell(node: Core[int], now: int) -> list[Any]:
+        victim, other = list(node.links)[:2]
+        state = _core(network, other).publisher.state
+        assert state is not None
+        (machine,) = state.values()
+        ticks = (machine.ticks[0] + 2 if machine.ticks else 1, *machine.ticks[1:])
+        forged = MachineState.build(machine.index, machine.description, machine.schema, ticks)
+        header = replace(state.header, version=state.header.version + 1, root=root_of([forged]), signature=bytes(64))
+        record = OwnerState(header, {forged.index: forged}).record()
+        return [(SEND, victim, LINK, 0, Frame((Parcel.of(record),), grant=0))]
+
+    network.simulation.call(3 * SECOND, 0, tell)  # type: ignore[arg-type]
+
+
+def forget(network: GossipNetwork) -> None:
+    """Let all peers forget one that is gone for good; one of them does so much later than the others."""
+    gone = network.identities[4].owner
+
+    def drop(node: Core[int], now: int) -> tuple[()]:
+        if node.ledger.get(gone) is not None:
+            node.ledger.forget(gone, now + 3600 * SECOND)
+        return ()
+
+    for peer in range(network.simulation.peers):
+        network.simulation.call((5 if peer else 25) * SECOND, peer, drop)  # type: ignore[arg-type]
+
+
 RESTARTS: Faults = [(3 * SECOND, Crash(4)), (5 * SECOND, Restart(4))]
 SPLIT: Faults = [(1 * SECOND, Partition(range(10))), (9 * SECOND, Heal())]
 ALONE: Faults = [(2 * SECOND, Partition([3])), (3 * SECOND, Crash(3)), (4 * SECOND, Restart(3)), (9 * SECOND, Heal())]
 LOSSY = Conditions(loss=0.3)
 
 
-@pytest.mark.parametrize(
-    ("node", "options"),
-    [
-        pytest.param(ForgetsEpochs, {"faults": RESTARTS}, id="forgotten-epoch-check"),
-        pytest.param(SumsUp, {}, id="merge-by-sum"),
-        pytest.param(BelievesAnyBody, {"conditions": LOSSY}, id="root-not-checked"),
-        pytest.param(SkipsABucket, {"faults": SPLIT, "seconds": 6}, id="repair-skips-a-bucket"),
-        pytest.param(ForgetsItsEpoch, {"faults": RESTARTS}, id="clock-moved-back-on-restart"),
-        pytest.param(NeverDialsAgain, {"faults": ALONE}, id="links-not-redialled"),
-        pytest.param(NeverAsks, {"conditions": LOSSY, "parameters": Parameters(repair=False)}, id="gaps-left-open"),
-    ],
-)
+DEAF: Faults = [(1 * SECOND, Partition([0], one_way=True)), (16 * SECOND, Heal())]  # its grants reach nobody
+ANEW: Faults = [(8 * SECOND, Crash(4)), (9 * SECOND, Restart(4))]  # with smaller versions than before
+RAIN: Faults = [(1 * SECOND, Degrade(LOSSY, range(20))), (4 * SECOND, Restore())]
+GONE: Faults = [(3 * SECOND, Crash(4))]
+PLANTED = [
+    pytest.param(ForgetsEpochs, {"faults": ANEW, "rate": 60}, id="forgotten-epoch-check"),
+    pytest.param(SumsUp, {}, id="merge-by-sum"),
+    pytest.param(BelievesAnyBody, {"conditions": LOSSY, "quiet": 120}, id="root-not-checked"),
+    pytest.param(SkipsABucket, {"faults": SPLIT, "seconds": 6}, id="repair-skips-a-bucket"),
+    pytest.param(ForgetsItsEpoch, {"faults": RESTARTS}, id="clock-moved-back-on-restart"),
+    pytest.param(NeverDialsAgain, {"faults": ALONE}, id="links-not-redialled"),
+    pytest.param(NeverAsks, {"faults": RAIN, "rate": 80, "parameters": Parameters(repair=False)}, id="gaps-left-open"),
+    pytest.param(IgnoresCredit, {"faults": DEAF, "rate": 300, "seconds": 16}, id="credit-ignored"),
+    pytest.param(VerifiesNothing, {"tamper": forge}, id="signature-not-checked"),
+    pytest.param(DropsTombstones, {"turnover": 0.3}, id="tombstone-dropped"),
+    pytest.param(Resurrects, {"faults": GONE, "tamper": forget}, id="resurrection"),
+]
+
+
+@pytest.mark.parametrize(("node", "options"), PLANTED)
 def test_a_planted_fault_is_caught(node: Callable[..., Core[int]], options: dict[str, Any], seed: int) -> None:
     with pytest.raises(Violation, match="replay"):
         run(seed, node=node, **options)
+
+
+@pytest.mark.parametrize(("node", "options"), PLANTED)
+def test_without_the_fault_nothing_is_found(node: object, options: dict[str, Any], seed: int) -> None:
+    run(seed, **options)
