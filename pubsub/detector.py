@@ -24,6 +24,9 @@ WINDOW = 100  # samples that the running mean and variance are worth
 PRIOR = 8  # samples that the first guess is worth
 FIRST_MEAN = PING + SECOND // 4  # us: an answer takes a round trip, and the pause before a flush, twice
 MIN_DEVIATION = SECOND // 2  # us; so phi is above 8 after 8 s of silence on a link that has always answered at once
+MAX_LIMIT = (
+    6 * PING
+)  # of silence; without it, whoever always answers at the last moment would be waited for ever longer
 STALL = 2 * SECOND  # who looks so much too late was asleep itself
 NEVER = 2**62
 
@@ -38,7 +41,7 @@ class Detector:
 
     Attributes:
         last: when something was heard last, us.
-        limit: silence beyond which phi is above the threshold, us.
+        limit: silence beyond which phi is above the threshold, us; at most `MAX_LIMIT`, whatever phi is then.
         next_ping: when to ask, if nothing is heard until then, us.
     """
 
@@ -68,7 +71,7 @@ class Detector:
         self.limit = self._limit()
 
     def _limit(self) -> int:
-        return round(self._mean + Z_LIMIT * self._deviation())
+        return min(round(self._mean + Z_LIMIT * self._deviation()), MAX_LIMIT)
 
     def _deviation(self) -> float:
         return max(sqrt(max(self._variance, 0.0)), MIN_DEVIATION)
@@ -79,7 +82,7 @@ class Detector:
         return min(-log10(later), _MAX_PHI) if later > 0 else _MAX_PHI
 
     def is_silent(self, now: int) -> bool:
-        """Tell whether phi is above the threshold."""
+        """Tell whether phi is above the threshold, or the silence longer than anybody's may be."""
         return now - self.last > self.limit
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pubsub.detector import AGAIN, FIRST_MEAN, PING, SECOND, THRESHOLD, Detector, Detectors
+from pubsub.detector import AGAIN, FIRST_MEAN, MAX_LIMIT, PING, SECOND, THRESHOLD, Detector, Detectors
 
 RTT = SECOND // 10
 
@@ -66,8 +66,18 @@ def test_phi_grows_with_silence_whatever_was_heard(pauses: list[int]) -> None:
     phis = [detector.phi(now + n * SECOND // 4) for n in range(80)]
     assert phis == sorted(phis)
     assert detector.limit > PING
-    # Nothing but silences up to the limit counts, so nobody teaches it to wait for ever.
-    assert detector.limit < 2 * (1 + 0.3) ** len(pauses) * 8 * SECOND
+    assert detector.limit <= MAX_LIMIT
+
+
+def test_nobody_teaches_it_to_wait_for_ever() -> None:
+    """Whoever answers at the last moment each time is given up after half a minute all the same."""
+    detector, now = Detector(0), 0
+    for _ in range(1000):
+        now += detector.limit
+        assert not detector.is_silent(now)
+        detector.heard(now)
+    assert detector.limit == MAX_LIMIT
+    assert detector.is_silent(now + MAX_LIMIT + 1)
 
 
 def lossy(seed: int, loss: float, seconds: int) -> int:
