@@ -34,7 +34,7 @@ def sim() -> None:
 @click.option("--seed", type=int, default=DEFAULT_SEED, show_default=True, help="The same seed does the same.")
 @_json
 def run_scenario(scenario: str, seed: int, as_json: bool) -> None:
-    r"""Run a scenario of toy nodes, and say what happened.
+    """Run a scenario of toy nodes, and say what happened.
 
     \b
     ping       50 peers ping their neighbours
@@ -42,7 +42,7 @@ def run_scenario(scenario: str, seed: int, as_json: bool) -> None:
     liar       one of 40 peers replays old values
     storm      30 peers flood values under random faults
     forgetful  peers that do not read their disk: a checker says so
-    """
+    """  # noqa: D301 - click takes the backspace itself for "leave these lines as they are"
     if not as_json:
         click.echo(f"seed: {seed}\nscenario: {scenario}: {SCENARIOS[scenario].what}")
     try:

@@ -134,27 +134,25 @@ def links_large(report: Report) -> None:
 
 def heal(report: Report) -> None:
     """Cut half of the peers off for 30 s; nobody changes anything after that."""
-    faults = [(5 * SECOND, Partition(range(500))), (35 * SECOND, Heal())]
-    made = network(1_000, 10, EAGER, faults=faults)
-    made.work(32)
-    missing = made.spread.behind
-    most = made.until(lambda: made.spread.behind <= missing // 100, 60)
-    rest = made.until(lambda: not made.spread.behind, 60)
-    report.add(f"a 30 s partition, P1 and P3, 10/s: {missing:,} states are missing", missing, "")
-    healed(report, most, rest, "5-6", "7.6", 8)
+    made = parted(report, "P1 and P3", EAGER, "5-6", "7.6")
     report.add("  sent a peer for P3 [0.8], all in all", made.report().planes["sync"] / 1000, "kB/s")
 
 
 def heal_links(report: Report) -> None:
     """Do the same where links carry the news."""
+    parted(report, "P2 and P3", SLOW, "-", "-")
+
+
+def parted(report: Report, planes: str, parameters: Parameters, old_most: str, old_all: str) -> GossipNetwork:
     faults = [(5 * SECOND, Partition(range(500))), (35 * SECOND, Heal())]
-    made = network(1_000, 10, SLOW, faults=faults)
+    made = network(1_000, 10, parameters, faults=faults)
     made.work(32)
     missing = made.spread.behind
     most = made.until(lambda: made.spread.behind <= missing // 100, 60)
     rest = made.until(lambda: not made.spread.behind, 60)
-    report.add(f"a 30 s partition, P2 and P3, 10/s: {missing:,} states are missing", missing, "")
-    healed(report, most, rest, "-", "-", 8)
+    report.add(f"a 30 s partition, {planes}, 10/s: {missing:,} states are missing", missing, "")
+    healed(report, most, rest, old_most, old_all, 8)
+    return made
 
 
 def healed(report: Report, most: float | None, rest: float | None, old_most: str, old_all: str, goal: float) -> None:

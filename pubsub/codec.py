@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from pubsub.boundary import CATALOG, HISTORY, LINK, SYNC, TOPIC, Message
+from pubsub.buckets import MAX_BUCKETS, MIN_BUCKETS
 from pubsub.errors import WireError
 from pubsub.identity import SHORT_BYTES, short_of
 from pubsub.messages import (
@@ -55,8 +56,6 @@ FRAME, SUMMARY, ENTRIES, EXCHANGE, SCHEMA_ASK, BODIES, ROWS_ASK, ROWS, ROWS_END,
 PING = LAST = UNTIL = 1  # flags
 
 MAX_INTRODUCED = 16_384  # owners in one direction of a link; about 3 MB in a decoder
-MAX_BUCKETS = 4096
-MIN_BUCKETS = 16
 MAX_FULL = 64  # buckets in full that one summary may ask for
 MAX_NOTICE = 1024  # bytes
 # Bytes of a message. A link sends 64 kB of parcels, or one that is larger, with some introductions and wants. Entries

@@ -407,6 +407,9 @@ class Core(Generic[P]):
         batch = self.outbox.take(now, self._delta)
         total = sum([parcel.size for _, _, parcel in batch])
         self._flush(self.links.items(), now, batch, total, out)
+        for link in self.links.values():  # only now: what a neighbour said counts until the outbox is empty
+            if link.said:
+                link.said = {}
 
     def _flush_due(self, now: int, out: list[Output[P]]) -> None:
         """Tell single neighbours what they alone are to be told."""

@@ -146,7 +146,6 @@ class Link:
                 parcels = [parcel for _, _, parcel in batch]
             else:
                 parcels = [p for n, _, p in batch if n not in said or _is_older(said[n], p.record.header)]
-                self.said = {}
             waiting = False
         else:
             self._take_in(batch)
@@ -160,7 +159,6 @@ class Link:
                 self.backlog.pop(number, None)
             elif number not in self.backlog:
                 self.backlog[number] = before
-        self.said = {}
 
     def _from_backlog(self, parcel_of: Callable[[int, OwnerState | None], Parcel | None]) -> tuple[list[Parcel], bool]:
         """Take as much from the backlog as a frame and the grant hold; tell whether more could go at once."""
@@ -219,11 +217,6 @@ class Link:
         if frame.ping or self._received + WINDOW - self._advertised >= WINDOW // 2:
             self._owing = True
             self.schedule(now)
-
-    def forget(self, number: int) -> None:
-        """Let go of an owner whose number may be given to another one."""
-        self.backlog.pop(number, None)
-        self.said.pop(number, None)
 
 
 def _is_older(header: Header, other: Header) -> bool:

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from pubsub import Description, Domain, Header, Identity, Part, Proof, Record, WireError
 from pubsub import codec as codec_module
 from pubsub.boundary import CATALOG, CHANNELS, HISTORY, LINK, SYNC, TOPIC, Message
+from pubsub.buckets import MAX_BUCKETS, MIN_BUCKETS
 from pubsub.codec import (
-    MAX_BUCKETS,
     MAX_SIZE,
-    MIN_BUCKETS,
     ConnectionCodec,
     LinkDecoder,
     LinkEncoder,

@@ -240,3 +240,12 @@ def test_a_state_is_a_mapping_and_a_value() -> None:
     assert one != owned(2, machine(0, 1), machine(3))
     assert one != {}
     assert repr(one) == f"<OwnerState {ANNA.owner[:4].hex()} 1.1: 2 machines>"
+
+
+def test_the_same_step_of_two_owners_does_not_cancel_out_in_a_fingerprint() -> None:
+    """A code that is linear under XOR, as a crc is, would change both marks by the same bits."""
+    steps = []
+    for n in range(1, 9):
+        header = Header(0, bytes([n]) * 32, 1, 1, 0, 0, NO_HASH)
+        steps.append(OwnerState(header, {}).mark ^ OwnerState(replace(header, version=2), {}).mark)
+    assert len(set(steps)) == len(steps)
