@@ -10,6 +10,7 @@ import json
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from functools import cache
@@ -22,10 +23,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
-from history import tables
+from history import statements, tables
 from history.codec import LOW, WRITTEN, RecordedSchema, Row, unpack_masks
 from history.errors import StorageError
 from history.memory import meets
+from history.statements import Statement
 from history.store import Condition, MachineRow, Store
 from history.stream import Known, Stream
 from history.versions import bring_up, version_of
@@ -35,6 +37,8 @@ M = tables.machine
 BLOCKS = (1000, 50)  # rows of one statement: at most 16,000 values; SQLite takes 32,766
 NULLABLE = [place for place, name in enumerate(WRITTEN) if T.c[name].nullable]
 CHUNK = 5000  # rows that a reader holds at a time
+FAILURES = (SQLAlchemyError, sqlite3.Error, OSError)
+READERS = 5  # connections to a file that wait for the next question
 PRAGMAS = {
     "synchronous": "FULL",  # what sync() acknowledged survives a power cut too; batches make it cheap
     "wal_autocheckpoint": "10000",  # pages; measured: a third faster than the default of 1000
@@ -79,6 +83,7 @@ class SqlStore(Store):
         # one connection for all in memory; else readers and the writer are apart
         self._lock: Any = threading.RLock() if self._in_memory else nullcontext()
         self._writer: sa.Connection | None = None
+        self._readers: deque[sqlite3.Connection] = deque()  # of a file; those that nobody reads with just now
         self.generation = -1
         self._schemas: dict[str, RecordedSchema] = {}
 
@@ -114,15 +119,20 @@ class SqlStore(Store):
         """Close all connections."""
         with self._lock:
             self._forget_writer()
+            while self._readers:
+                self._readers.pop().close()
             self.engine.dispose()
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:
         try:
             yield
-        except (SQLAlchemyError, sqlite3.Error, OSError) as exc:
-            cause = exc.orig if isinstance(exc, DBAPIError) else exc
-            raise StorageError(f"cannot {what} {self.url}: {_hint(str(cause).strip())}") from exc
+        except FAILURES as exc:
+            raise self._failure(what, exc) from exc
+
+    def _failure(self, what: str, exc: Exception) -> StorageError:
+        cause = exc.orig if isinstance(exc, DBAPIError) else exc
+        return StorageError(f"cannot {what} {self.url}: {_hint(str(cause).strip())}")
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
@@ -304,15 +314,43 @@ class SqlStore(Store):
         with self._lock, self._told("read"), self.engine.connect() as connection:
             yield connection
 
-    def _rows(self, statement: sa.Select[Any], values: dict[str, Any] | None = None) -> list[Row]:
-        with self._reading() as connection:
-            return [Row._make(row) for row in connection.execute(statement, values or {}).all()]
+    def _ask(self, statement: Statement, **values: Any) -> Sequence[Sequence[Any]]:
+        """Return all rows that a statement finds; of a file by the driver itself, which is several times as fast."""
+        if self.path is None or "machines" in values:  # a list is SQLAlchemy's to spell out
+            with self._reading() as connection:
+                return connection.execute(statement.clause, values).all()
+        try:
+            reader = self._readers.pop()
+        except IndexError:
+            reader = self._new_reader()
+        try:
+            found = reader.execute(statement.text, {**statement.constants, **values}).fetchall()
+        except BaseException as exc:
+            reader.close()
+            if isinstance(exc, FAILURES):
+                raise self._failure("read", exc) from exc
+            raise
+        if len(self._readers) < READERS:
+            self._readers.append(reader)
+        else:
+            reader.close()
+        return found
+
+    def _new_reader(self) -> sqlite3.Connection:
+        """Return a connection as the engine makes them, that is ours alone."""
+        with self._told("read"):
+            made = self.engine.raw_connection()
+            reader = made.driver_connection
+            assert isinstance(reader, sqlite3.Connection)
+            made.detach()  # no longer the pool's
+            return reader
+
+    def _rows(self, statement: Statement, **values: Any) -> list[Row]:
+        return [Row._make(row) for row in self._ask(statement, **values)]
 
     def machines(self) -> list[MachineRow]:
         """Return all machines, by id."""
-        with self._reading() as connection:
-            found = connection.execute(sa.select(M).where(M.c.first_at != 0).order_by(M.c.id)).mappings()
-            return [_machine_row(row) for row in found]
+        return [_machine_row(row) for row in self._ask(statements.MACHINES)]
 
     def recorded_schema(self, hash: str) -> RecordedSchema:
         """Return a stored schema."""
@@ -326,59 +364,42 @@ class SqlStore(Store):
 
     def machine(self, machine_id: int) -> MachineRow:
         """Return one machine."""
-        with self._reading() as connection:
-            return _machine_row(connection.execute(sa.select(M).where(M.c.id == machine_id)).mappings().one())
+        (row,) = self._ask(statements.MACHINE, machine=machine_id)
+        return _machine_row(row)
 
     def periods(self, machine_id: int | None = None) -> list[tuple[int, int, str]]:
         """Return when which schema began; see `Store`."""
-        p = tables.machine_schema.c
-        statement = sa.select(p.machine_id, p.at, p.schema_hash).order_by(p.machine_id, p.at)
-        if machine_id is not None:
-            statement = statement.where(p.machine_id == machine_id)
-        with self._reading() as connection:
-            return [(owner, at, hash) for owner, at, hash in connection.execute(statement)]
+        if machine_id is None:
+            found = self._ask(statements.ALL_PERIODS)
+        else:
+            found = self._ask(statements.PERIODS, machine=machine_id)
+        return [(owner, at, hash) for owner, at, hash in found]
 
     def newest(self, machine_id: int, at: int) -> Row | None:
         """Return the newest row at or before `at`."""
-        with self._reading() as connection:
-            row = connection.execute(_NEWEST, {"machine": machine_id, "at": at}).one_or_none()
-        return None if row is None else Row(*row)
+        found = self._ask(statements.NEWEST, machine=machine_id, at=at)
+        return Row._make(found[0]) if found else None
 
     def oldest(self, machine_id: int, after: int) -> Row | None:
         """Return the oldest row after `after`."""
-        with self._reading() as connection:
-            row = connection.execute(_OLDEST, {"machine": machine_id, "at": after}).one_or_none()
-        return None if row is None else Row(*row)
+        found = self._ask(statements.OLDEST, machine=machine_id, at=after)
+        return Row._make(found[0]) if found else None
 
     def snapshot(self, at: int, machine_ids: Sequence[int] | None) -> list[Row]:
         """Return the newest row of each machine; see `Store`."""
-        return self._one_each(T.c.at <= at, T.c.at.desc(), machine_ids)
+        return self._one_each(True, at, machine_ids)
 
     def following(self, after: int, machine_ids: Sequence[int] | None) -> list[Row]:
         """Return the oldest row after a moment of each machine; see `Store`."""
-        return self._one_each(T.c.at > after, T.c.at.asc(), machine_ids)
+        return self._one_each(False, after, machine_ids)
 
-    def _one_each(
-        self, when: sa.ColumnElement[bool], order: sa.UnaryExpression[int], machine_ids: Sequence[int] | None
-    ) -> list[Row]:
-        if (
-            self.dialect == "postgresql"
-        ):  # whose planner makes one walk along the index of it, and SQLite's of the other
-            found = sa.select(T).where(T.c.machine_id == M.c.id, when).order_by(order).limit(1).correlate(M).lateral()
-            statement = sa.select(found).select_from(M).join(found, sa.true()).order_by(M.c.id)
-        else:
-            first = sa.select(T.c.id).where(T.c.machine_id == M.c.id, when).order_by(order).limit(1)
-            chosen = first.correlate(M).scalar_subquery()
-            statement = sa.select(T).select_from(M).join(T, T.c.id == chosen).order_by(M.c.id)
-        if machine_ids is not None:
-            statement = statement.where(M.c.id.in_(machine_ids))
-        return self._rows(statement)
+    def _one_each(self, before: bool, at: int, machine_ids: Sequence[int] | None) -> list[Row]:
+        statement = statements.one_each(before, machine_ids is not None, self.dialect == "postgresql")
+        return self._rows(statement, at=at, **({} if machine_ids is None else {"machines": machine_ids}))
 
     def forgotten(self, at: int) -> list[MachineRow]:
         """Return the machines with a horizon behind a moment."""
-        with self._reading() as connection:
-            statement = sa.select(M).where(M.c.first_at <= at, M.c.horizon > at, M.c.first_at != 0)
-            return [_machine_row(row) for row in connection.execute(statement).mappings()]
+        return [_machine_row(row) for row in self._ask(statements.FORGOTTEN, at=at)]
 
     def scan(
         self, machine_id: int, low: int, high: int, condition: Condition, limit: int, newest_first: bool
@@ -386,11 +407,12 @@ class SqlStore(Store):
         """Return rows of a window that meet a condition; see `Store`."""
         c = condition
         narrow = max(c.called, c.changed, c.activated, c.deactivated) <= LOW
-        statement = _SCAN[newest_first] if c == Condition() or not narrow else _where(_SCAN[newest_first], c)
+        asked = c if narrow else Condition()
+        statement, named = statements.scan(statements.shape_of(asked), newest_first), statements.values_of(asked)
         found: list[Row] = []
         while low < high and len(found) < limit:
             chunk = limit if narrow else CHUNK
-            rows = self._rows(statement, {"machine": machine_id, "low": low, "high": high, "chunk": chunk})
+            rows = self._rows(statement, machine=machine_id, low=low, high=high, chunk=chunk, **named)
             found += rows if narrow else [row for row in rows if meets(row, c)]
             if len(rows) < chunk:
                 break
@@ -404,9 +426,7 @@ class SqlStore(Store):
             return
         bit = 1 << index
         while True:
-            values = {"machine": machine_id, "low": low, "high": high, "bit": bit, "chunk": CHUNK}
-            with self._reading() as connection:
-                found = connection.execute(_FLIPS, values).all()
+            found = self._ask(statements.FLIPS, machine=machine_id, low=low, high=high, bit=bit, chunk=CHUNK)
             for at, active in found:
                 yield at, active & bit != 0
             if len(found) < CHUNK:
@@ -421,20 +441,16 @@ class SqlStore(Store):
 
     def feed(self, after_id: int, limit: int, machine_ids: Sequence[int] | None) -> list[Row]:
         """Return rows in the order in which they were stored; see `Store`."""
-        statement = sa.select(T).where(T.c.id > after_id).order_by(T.c.id).limit(limit)
-        if machine_ids is not None:
-            statement = statement.where(T.c.machine_id.in_(machine_ids))
-        return self._rows(statement)
+        some = {} if machine_ids is None else {"machines": machine_ids}
+        return self._rows(statements.feed(machine_ids is not None), after=after_id, chunk=limit, **some)
 
     def last_id(self) -> int:
         """Return the greatest id."""
-        with self._reading() as connection:
-            return connection.scalar(sa.select(sa.func.max(T.c.id))) or 0
+        return self._ask(statements.LAST_ID)[0][0] or 0
 
     def caused(self, source_machine: str, source_tx: str) -> list[Row]:
         """Return the rows with this cause."""
-        mine = (T.c.source_machine == source_machine) & (T.c.source_tx == source_tx) & T.c.source_tx.is_not(None)
-        return self._rows(sa.select(T).where(mine).order_by(T.c.id))
+        return self._rows(statements.CAUSED, machine=source_machine, tx=source_tx)
 
     def nth_newest(self, machine_id: int, n: int) -> int | None:
         """Return when the n-th newest row was."""
@@ -472,40 +488,9 @@ def _insert_sqlite(columns: tuple[str, ...], count: int) -> str:
     return head + ", ".join([one] * count) + " ON CONFLICT DO NOTHING"
 
 
-_b = sa.bindparam
-_NEWEST = sa.select(T).where(T.c.machine_id == _b("machine"), T.c.at <= _b("at")).order_by(T.c.at.desc()).limit(1)
-_OLDEST = sa.select(T).where(T.c.machine_id == _b("machine"), T.c.at > _b("at")).order_by(T.c.at).limit(1)
-_WINDOW = sa.select(T).where(T.c.machine_id == _b("machine"), T.c.at > _b("low"), T.c.at <= _b("high"))
-_SCAN = {True: _WINDOW.order_by(T.c.at.desc()).limit(_b("chunk")), False: _WINDOW.order_by(T.c.at).limit(_b("chunk"))}
-_FLIPS = (
-    sa.select(T.c.at, T.c.active)
-    .where(T.c.machine_id == _b("machine"), T.c.at > _b("low"), T.c.at <= _b("high"))
-    .where(T.c.changed.bitwise_and(_b("bit", type_=sa.BigInteger)) != 0)
-    .order_by(T.c.at)
-    .limit(_b("chunk"))
-)
-
-
-def _machine_row(row: Any) -> MachineRow:
-    return MachineRow(**{**row, "tags": tuple(json.loads(row["tags"]))})
-
-
-def _where(statement: sa.Select[Any], c: Condition) -> sa.Select[Any]:
-    if c.called:
-        statement = statement.where(T.c.called.bitwise_and(c.called) != 0)
-    if c.changed:
-        statement = statement.where(T.c.changed.bitwise_and(c.changed) != 0)
-    if c.activated:
-        statement = statement.where(T.c.changed.bitwise_and(c.activated) == c.activated)
-        statement = statement.where(T.c.active.bitwise_and(c.activated) == c.activated)
-    if c.deactivated:
-        statement = statement.where(T.c.changed.bitwise_and(c.deactivated) == c.deactivated)
-        statement = statement.where(T.c.active.bitwise_and(c.deactivated) == 0)
-    if c.kinds:
-        statement = statement.where(T.c.mutation.bitwise_and(7).in_(c.kinds))
-    if c.caused_by is not None:
-        statement = statement.where(T.c.source_machine == c.caused_by)
-    return statement
+def _machine_row(row: Sequence[Any]) -> MachineRow:
+    id, owner, name, schema_hash, tags, *rest = row
+    return MachineRow(id, owner, name, schema_hash, tuple(json.loads(tags)), *rest)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
