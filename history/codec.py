@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from machine import Schema, State
 
 NARROW = 63
 LOW = (1 << NARROW) - 1
+NAMED = 256  # sets of states whose names are kept
 
 # the low bits of `mutation`
 ADD, REMOVE, SET, BASE, UPDATE = range(5)
@@ -83,6 +84,7 @@ class RecordedSchema:
     states: tuple[str, ...]
     body: str
     hash: str
+    _named: dict[int, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, schema: Schema, states: Iterable[str] | None = None) -> RecordedSchema:
@@ -97,6 +99,15 @@ class RecordedSchema:
     def read(cls, hash: str, body: str) -> RecordedSchema:
         """Return a stored one."""
         return cls(tuple(json.loads(body)["states"]), body, hash)
+
+    def names(self, mask: int) -> tuple[str, ...]:
+        """Return the states of a mask. What a machine does is much the same again and again, so these are kept."""
+        found = self._named.get(mask)
+        if found is None:
+            found = tuple(name for i, name in enumerate(self.states) if mask >> i & 1)
+            if len(self._named) < NAMED:
+                self._named[mask] = found
+        return found
 
     def schema(self) -> Schema:
         """Return the whole schema of then."""

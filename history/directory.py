@@ -37,10 +37,12 @@ class Directory:
         self._by_id: dict[int, Entry] = {}
         self._by_name: dict[str, list[Entry]] = {}
         self._generation = -1
+        self._periods = -1  # how many there were
 
     def refresh(self) -> None:
         """Read everything anew."""
         generation = self._store.generation
+        count = self._store.period_count()  # asked for first: what comes from now on is seen the next time
         machines = self._store.machines()
         periods: dict[int, list[tuple[int, str]]] = {}
         for machine_id, at, hash in self._store.periods():
@@ -51,11 +53,13 @@ class Directory:
             schemas = [self._store.recorded_schema(hash) for _, hash in mine]
             entry = by_id[m.id] = Entry(m.id, m.owner, m.name, [at for at, _ in mine], schemas, m.last_at)
             by_name.setdefault(m.name, []).append(entry)
-        self._by_id, self._by_name, self._generation = by_id, by_name, generation
+        self._by_id, self._by_name, self._generation, self._periods = by_id, by_name, generation, count
 
     def all(self) -> list[Entry]:
         """Return all machines, by id."""
-        self.refresh()
+        # a machine begins with a period, so if none came, nothing did
+        if not self._is_current() and self._store.period_count() != self._periods:
+            self.refresh()
         return list(self._by_id.values())
 
     def one(self, name: Name) -> Entry:
@@ -98,8 +102,10 @@ class Directory:
 
     def schema_at(self, entry: Entry, at: int) -> RecordedSchema:
         """Return the schema under which a row of this moment was recorded."""
-        entry = self._current(entry, at)
-        return entry.schemas[max(bisect_right(entry.starts, at) - 1, 0)]
+        if at > entry.complete_to:
+            entry = self._current(entry, at)
+        schemas = entry.schemas
+        return schemas[max(bisect_right(entry.starts, at) - 1, 0)] if len(schemas) > 1 else schemas[0]
 
     def segments(self, entry: Entry, low: int, high: int, newest_first: bool = False) -> list[Segment]:
         """Return the parts of a window ``low < at <= high`` in which a machine had one schema."""
@@ -113,15 +119,18 @@ class Directory:
         return parts[::-1] if newest_first else parts
 
     def _current(self, entry: Entry, at: int) -> Entry:
-        generation = self._store.generation
-        if at <= entry.complete_to or (generation == self._generation and generation >= 0):
+        if at <= entry.complete_to or self._is_current():
             return entry
-        complete_to = self._store.machine(entry.id).last_at
-        mine = self._store.periods(entry.id)
-        entry.schemas = [self._store.recorded_schema(hash) for _, _, hash in mine]
-        entry.starts = [at for _, at, _ in mine]
+        complete_to, mine = self._store.periods_of(entry.id)
+        if len(mine) > len(entry.starts):
+            entry.schemas = [self._store.recorded_schema(hash) for _, hash in mine]
+            entry.starts = [at for at, _ in mine]
         entry.complete_to = complete_to
         return entry
+
+    def _is_current(self) -> bool:
+        generation = self._store.generation
+        return generation == self._generation and generation >= 0
 
     def twins(self) -> set[str]:
         """Return the names that several owners use."""

@@ -124,11 +124,20 @@ class MemoryStore(Store):
         """Return one machine."""
         return self._machines[machine_id]
 
-    def periods(self, machine_id: int | None = None) -> list[tuple[int, int, str]]:
+    def periods(self) -> list[tuple[int, int, str]]:
         """Return when which schema began; see `Store`."""
         with self._lock:
-            ids = sorted(self._periods) if machine_id is None else [machine_id]
-            return [(i, at, hash) for i in ids for at, hash in self._periods.get(i, ())]
+            return [(i, at, hash) for i in sorted(self._periods) for at, hash in self._periods[i]]
+
+    def periods_of(self, machine_id: int) -> tuple[int, list[tuple[int, str]]]:
+        """Return the last moment and the periods of a machine; see `Store`."""
+        with self._lock:
+            return self._machines[machine_id].last_at, list(self._periods.get(machine_id, ()))
+
+    def period_count(self) -> int:
+        """Return the number of all periods."""
+        with self._lock:
+            return sum(map(len, self._periods.values()))
 
     def newest(self, machine_id: int, at: int) -> Row | None:
         """Return the newest row at or before `at`."""

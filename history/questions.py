@@ -16,6 +16,7 @@ from history.answers import Diff, Interval, MachineInfo, Moment, Network, Record
 from history.codec import KINDS, RecordedSchema, Row, unpack_masks
 from history.directory import Directory, Entry, Name
 from history.errors import HorizonError, QuestionError
+from history.search import find_first
 from history.store import Condition, MachineRow, Store
 from history.stream import bits
 from history.times import LogicalTime, When, format_time, parse_when
@@ -83,8 +84,8 @@ class Questions:
         first, last = self._store.oldest(machine.id, FIRST), self._store.newest(machine.id, LAST)
         if first is None or last is None:
             raise QuestionError(f"{machine.name} has not been at {clock}: nothing is known of it")
-        epoch = first.epoch if clock.epoch is None else clock.epoch
-        while (row := self._bisect(machine.id, _reached(epoch, clock.time_sum))) is not None:
+        epoch, ends = first.epoch if clock.epoch is None else clock.epoch, (first, last)
+        while (row := self._first_reaching(machine.id, ends, epoch, clock.time_sum)) is not None:
             if row.id == first.id:
                 self._check_kept(machine, clock, first)
             if row.epoch == epoch:
@@ -104,26 +105,15 @@ class Questions:
         ):
             raise HorizonError(machine.name, clock, kept.horizon)
 
-    def _bisect(self, machine_id: int, reached: Callable[[Row], bool]) -> Row | None:
-        """Return the first row for which a monotonic predicate holds, None if it holds for none."""
-        low_row, high_row = self._store.oldest(machine_id, FIRST), self._store.newest(machine_id, LAST)
-        if low_row is None or high_row is None or not reached(high_row):
-            return None
-        if reached(low_row):
-            return low_row
-        low, high = low_row.at, high_row.at  # not reached at low, reached at high
-        while low + 1 < high:
-            middle = (low + high) // 2
-            row = self._store.newest(machine_id, middle)
-            assert row is not None
-            if reached(row):
-                high, high_row = row.at, row
-            else:
-                low = middle
-                following = self._store.oldest(machine_id, middle)
-                if following is not None and reached(following):
-                    return following
-        return high_row
+    def _first_reaching(self, machine_id: int, ends: tuple[Row, Row], epoch: int, time_sum: int) -> Row | None:
+        return find_first(
+            self._store,
+            machine_id,
+            ends,
+            lambda row: (row.epoch, row.time_sum) >= (epoch, time_sum),
+            lambda row: row.time_sum if row.epoch == epoch else None,
+            time_sum,
+        )
 
     def as_of(self, machine: Name, at: When | None = None) -> Moment:
         """Return a machine as it was at a moment: wall time, relative, or ``LogicalTime`` (also as ``@123``).
@@ -210,8 +200,9 @@ class Questions:
         high = self._at(t2, one)
         kinds = tuple(_kind(m) for m in _listed(mutation))
         states = [_listed(s) for s in (called, changed, activated, deactivated)]
-        known = {s for m in chosen for schema in m.schemas for s in schema.states}
-        for name in [n for names in states for n in names]:
+        named = [n for names in states for n in names]
+        known = {s for m in chosen for schema in m.schemas for s in schema.states} if named else set()
+        for name in named:
             if name not in known:
                 raise QuestionError(f"no machine asked about has a state {name!r}{did_you_mean(name, sorted(known))}")
         if after is not None:
@@ -306,7 +297,13 @@ class Questions:
                 row = self._store.oldest(machine.id, row.at)  # a base has no number: the next one tells
             return row is None or row.epoch > epoch or (row.epoch == epoch and _tx_key(row.tx_id) >= wanted)
 
-        row = self._bisect(machine.id, reached)
+        def number(row: Row) -> int | None:
+            return None if row.tx_id is None or row.epoch != epoch else _tx_key(row.tx_id)[1]
+
+        oldest, last = self._store.oldest(machine.id, FIRST), self._store.newest(machine.id, LAST)
+        if oldest is None or last is None:
+            return None
+        row = find_first(self._store, machine.id, (oldest, last), reached, number, wanted[1])
         while row is not None and row.tx_id is None and row.epoch == epoch:
             row = self._store.oldest(machine.id, row.at)
         return row if row is not None and (row.epoch, row.tx_id) == (epoch, tx_id) else None
@@ -423,10 +420,6 @@ class Questions:
         ids = [self._store.last_id() + 1]  # asked for first: what is committed from now on lies behind it
         ids += [row.id for m in self._store.machines() if (row := self._store.oldest(m.id, at)) is not None]
         return min(ids) - 1
-
-
-def _reached(epoch: int, time_sum: int) -> Callable[[Row], bool]:
-    return lambda row: (row.epoch, row.time_sum) >= (epoch, time_sum)
 
 
 def _listed(names: str | Iterable[str]) -> tuple[str, ...]:

@@ -367,13 +367,18 @@ class SqlStore(Store):
         (row,) = self._ask(statements.MACHINE, machine=machine_id)
         return _machine_row(row)
 
-    def periods(self, machine_id: int | None = None) -> list[tuple[int, int, str]]:
+    def periods(self) -> list[tuple[int, int, str]]:
         """Return when which schema began; see `Store`."""
-        if machine_id is None:
-            found = self._ask(statements.ALL_PERIODS)
-        else:
-            found = self._ask(statements.PERIODS, machine=machine_id)
-        return [(owner, at, hash) for owner, at, hash in found]
+        return [(owner, at, hash) for owner, at, hash in self._ask(statements.PERIODS)]
+
+    def periods_of(self, machine_id: int) -> tuple[int, list[tuple[int, str]]]:
+        """Return the last moment and the periods of a machine; see `Store`."""
+        found = self._ask(statements.PERIODS_OF, machine=machine_id)
+        return found[0][0], [(at, hash) for _, at, hash in found if hash is not None]
+
+    def period_count(self) -> int:
+        """Return the number of all periods."""
+        return int(self._ask(statements.PERIOD_COUNT)[0][0])
 
     def newest(self, machine_id: int, at: int) -> Row | None:
         """Return the newest row at or before `at`."""

@@ -60,10 +60,15 @@ CAUSED = Statement(
 MACHINES = Statement(sa.select(M).where(M.c.first_at != 0).order_by(M.c.id))
 MACHINE = Statement(sa.select(M).where(M.c.id == _b("machine")))
 FORGOTTEN = Statement(sa.select(M).where(M.c.first_at <= _b("at"), M.c.horizon > _b("at"), M.c.first_at != 0))
-ALL_PERIODS = Statement(sa.select(P.c.machine_id, P.c.at, P.c.schema_hash).order_by(P.c.machine_id, P.c.at))
-PERIODS = Statement(
-    sa.select(P.c.machine_id, P.c.at, P.c.schema_hash).where(P.c.machine_id == _b("machine")).order_by(P.c.at)
+PERIODS = Statement(sa.select(P.c.machine_id, P.c.at, P.c.schema_hash).order_by(P.c.machine_id, P.c.at))
+PERIODS_OF = Statement(
+    sa.select(M.c.last_at, P.c.at, P.c.schema_hash)
+    .select_from(M)
+    .outerjoin(P, P.c.machine_id == M.c.id)
+    .where(M.c.id == _b("machine"))
+    .order_by(P.c.at)
 )
+PERIOD_COUNT = Statement(sa.select(sa.func.count()).select_from(P))
 
 
 @lru_cache(maxsize=64)

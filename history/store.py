@@ -114,8 +114,16 @@ class Store(ABC):
         """Return one machine."""
 
     @abstractmethod
-    def periods(self, machine_id: int | None = None) -> list[tuple[int, int, str]]:
-        """Return (machine id, from when, schema hash) of one machine or all, by machine and time."""
+    def periods(self) -> list[tuple[int, int, str]]:
+        """Return (machine id, from when, schema hash), by machine and time."""
+
+    @abstractmethod
+    def periods_of(self, machine_id: int) -> tuple[int, list[tuple[int, str]]]:
+        """Return when the last row of a machine was, and (from when, schema hash), in one consistent read."""
+
+    @abstractmethod
+    def period_count(self) -> int:
+        """Return the number of all periods. They are only ever added, the first one with the machine itself."""
 
     @abstractmethod
     def newest(self, machine_id: int, at: int) -> Row | None:
