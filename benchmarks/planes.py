@@ -25,11 +25,12 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose
 from benchmarks.harness import Figure, Report
 from machine import Machine, Schema, State
 from pubsub.boundary import LINK, Host
-from pubsub.core import Core, Parameters
+from pubsub.core import Core
 from pubsub.hlc import HybridClock
 from pubsub.identity import Domain, Identity
 from pubsub.members import MemberChanged, Status
 from pubsub.messages import Frame, Parcel
+from pubsub.parameters import Parameters
 from pubsub.publisher import Publisher
 from pubsub.record import decode_record
 from simulations.conditions import Conditions

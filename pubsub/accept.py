@@ -215,6 +215,10 @@ class Acceptor:
         if len(self._pending) > MAX_PENDING:
             del self._pending[next(iter(self._pending))]
 
+    def is_new(self, proof: Proof) -> bool:
+        """Tell whether a proof that a verdict came with is the first against its owner: the one that is kept."""
+        return self.proofs.get(proof.owner) is proof
+
     def convict(self, proof: Proof) -> bool:
         """Take evidence from elsewhere; tell whether it is good and the first against an owner that is known here."""
         if proof.owner in self.proofs or self.ledger.get(proof.owner) is None or not proof.is_valid(self.domain):

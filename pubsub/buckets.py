@@ -15,20 +15,21 @@ MIN_BUCKETS, MAX_BUCKETS = 16, 4096
 
 
 class Buckets:
-    """The fingerprints of one peer.
+    """The fingerprints of one peer, over all that it offers: not over owners that are hidden.
 
     Args:
         numbers: of all owners.
         states: what is known of each, by number; the ledger's own list, which is only read here.
     """
 
-    __slots__ = ("_count", "_numbers", "_states", "fingerprints")
+    __slots__ = ("_count", "_hidden", "_numbers", "_states", "fingerprints")
 
     def __init__(self, numbers: Numbers, states: list[OwnerState | None]) -> None:
         self.fingerprints: list[int] = [0] * MIN_BUCKETS
         self._numbers = numbers
         self._states = states
         self._count = 0
+        self._hidden: dict[int, None] = {}
 
     def __len__(self) -> int:
         return len(self.fingerprints)
@@ -36,6 +37,9 @@ class Buckets:
     def put(self, number: int, before: OwnerState | None, state: OwnerState) -> None:
         """Note a state in place of the one before."""
         fingerprints = self.fingerprints
+        if self._hidden and number in self._hidden:
+            del self._hidden[number]
+            before = None
         if before is None:
             self._count += 1
             if self._count > 8 * len(fingerprints) ** 2 // 26 and len(fingerprints) < MAX_BUCKETS:
@@ -48,11 +52,23 @@ class Buckets:
     def _refill(self, without: int) -> None:
         places, mask = self._numbers.places, len(self) - 1
         for number, state in enumerate(self._states):
-            if state is not None and number != without:
+            if state is not None and number != without and number not in self._hidden:
                 self.fingerprints[places[number] & mask] ^= state.mark
+
+    def hide(self, number: int, state: OwnerState) -> None:
+        """Offer an owner no more, until it is `put` again or dropped."""
+        if number not in self._hidden:
+            self._take_out(number, state)
+            self._hidden[number] = None
 
     def drop(self, number: int, state: OwnerState) -> None:
         """Take an owner out."""
+        if number in self._hidden:
+            del self._hidden[number]
+        else:
+            self._take_out(number, state)
+
+    def _take_out(self, number: int, state: OwnerState) -> None:
         self._count -= 1
         self.fingerprints[self._numbers.places[number] & len(self) - 1] ^= state.mark
 
@@ -60,11 +76,14 @@ class Buckets:
         """Take over the fingerprints of somebody who knows the same."""
         self.fingerprints = list(other.fingerprints)
         self._count = other._count
+        self._hidden = dict(other._hidden)
 
     def find(self, short: bytes) -> OwnerState | None:
-        """Return the state of an owner by its short form."""
+        """Return the state of an owner that is offered by its short form."""
         number = self._numbers.find_short(short)
-        return self._states[number] if number is not None and number < len(self._states) else None
+        if number is None or number >= len(self._states) or number in self._hidden:
+            return None
+        return self._states[number]
 
     def folded(self, count: int) -> tuple[int, ...]:
         """Return the fingerprints as another peer with `count` buckets would compute them."""
@@ -76,7 +95,7 @@ class Buckets:
                 out[at % count] ^= value
         else:
             for number, state in enumerate(self._states):
-                if state is not None:
+                if state is not None and number not in self._hidden:
                     out[self._numbers.places[number] & count - 1] ^= state.mark
         return tuple(out)
 
@@ -85,7 +104,7 @@ class Buckets:
         found, states, shorts = [], self._states, self._numbers.shorts
         for number in self._numbers.bucket(at, count):
             state = states[number] if number < len(states) else None
-            if state is not None:
+            if state is not None and number not in self._hidden:
                 header = state.header
                 found.append((shorts[number], header.epoch, header.version, header.root[0]))
         return tuple(sorted(found))

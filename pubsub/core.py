@@ -1,22 +1,24 @@
 """The core: one peer's whole protocol, sans-IO. Inputs come with the time, outputs are told to the caller.
 
-So far: eager (P1), links (P2) and repair (P3). The core owns the ledger of all owners' states, the publisher of this
-peer's own machines, and a `Link` for each connection; see `pubsub.boundary` for what it is called with and returns.
+The core owns the ledger of all owners' states, the publisher of this peer's own machines, and a `Link` for each
+connection; see `pubsub.boundary` for what it is called with and returns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from machine import Reader, Tracer, Transition
-from pubsub.accept import SECOND, Acceptor, Verdict
+from pubsub.accept import Acceptor, Verdict
 from pubsub.boundary import (
     CATALOG,
     DIAL,
     HANG_UP,
+    HISTORY,
     LINK,
+    NEVER,
     NOTIFY,
     PUBLISH,
     REFUSE,
@@ -28,74 +30,49 @@ from pubsub.boundary import (
     Output,
 )
 from pubsub.catalog import Catalog
-from pubsub.eager import MAX_RATE, Eager
+from pubsub.dialling import Dialling
+from pubsub.eager import Eager
 from pubsub.errors import ExposeError, IdentityError
+from pubsub.events import Committed, Convicted, Published
 from pubsub.hlc import HybridClock
 from pubsub.identity import Domain, Identity, short_of
 from pubsub.ledger import Ledger
-from pubsub.link import NEVER, Item, Link, Outbox
-from pubsub.messages import Bodies, Entries, Exchange, Frame, Parcel, SchemaAsk, Summary
+from pubsub.link import Link
+from pubsub.links import Links, parcel_of
+from pubsub.liveness import Liveness
+from pubsub.members import Hearing, Member, MemberForgotten, MemberHidden
+from pubsub.membership import Membership
+from pubsub.messages import (
+    Announcement,
+    Bodies,
+    Entries,
+    Exchange,
+    Frame,
+    Notice,
+    Parcel,
+    Place,
+    PulledRow,
+    Rows,
+    RowsAsk,
+    RowsEnd,
+    SchemaAsk,
+    Summary,
+)
 from pubsub.numbers import Numbers
+from pubsub.parameters import CoreCounts, Parameters
+from pubsub.proof import Proof
 from pubsub.publisher import Exposure, Publisher
+from pubsub.pull import START, Pulls
 from pubsub.record import Header, Record
 from pubsub.repair import Repair
 from pubsub.replica import Replica, Replicas
+from pubsub.serve import RowsAsked
 from pubsub.state import OwnerState, merge
+from pubsub.suspicion import Suspicion
 
 P = TypeVar("P", bound=Hashable)
 EPOCH = "epoch"  # key of the disk
-FIRST_REDIAL, MAX_REDIAL = SECOND, 60 * SECOND  # us; doubled in between, and up to twice that by chance
 MAX_DIAL_KNOWN = 8  # one repair in so many is with a known peer that is not connected
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameters:
-    """What can be tuned, and which planes are on. Times in us.
-
-    Attributes:
-        tau: the shortest time between two flushes of a link, and of this peer's own news. 100 ms up to 300 peers,
-            250 ms above.
-        eager, links, repair: planes P1, P2 and P3. The eager one needs a shell with a topic.
-        eager_rate: unique messages/s up to which the topic is used.
-    """
-
-    tau: int = SECOND // 10
-    eager: bool = False
-    links: bool = True
-    repair: bool = True
-    eager_rate: int = MAX_RATE
-
-
-class Committed(NamedTuple):
-    """An event: this peer has accepted a new state of an owner. ``before``: the one it had."""
-
-    state: OwnerState
-    before: OwnerState | None
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """An event: this peer has published a new state of its own."""
-
-    state: OwnerState
-
-
-@dataclass(slots=True)
-class CoreCounts:
-    """What the core has refused or had to ask for. The acceptor, links and repair have counts of their own."""
-
-    gaps: int = 0
-    wants_served: int = 0
-    wants_unknown: int = 0
-    misplaced: int = 0
-    """Messages of a kind that does not belong where it came from."""
-    accused: int = 0
-    """Neighbours that were left because they passed on a record with a bad signature."""
-    unpublished: int = 0
-    """Flushes that a machine which cannot be published held up; the others went out."""
-    restarts: int = 0
-    """Epochs that were begun because somebody published under this key."""
-    unknown_sessions: int = 0
 
 
 class Core(Generic[P]):
@@ -107,8 +84,8 @@ class Core(Generic[P]):
         domain: the topic.
         parameters: see there.
         allowed: the owners of a closed topic; None: anybody.
-        is_signed, merge, numbers: verify headers, compute states, number owners; a simulation shares all three among
-            its peers.
+        is_signed, merge, numbers: verify what is signed, compute states, number owners; a simulation shares all three
+            among its peers.
         owner_of: returns the key of a neighbour, as the connection with it has proven; None: not known.
     """
 
@@ -120,7 +97,7 @@ class Core(Generic[P]):
         *,
         parameters: Parameters | None = None,
         allowed: Collection[bytes] | None = None,
-        is_signed: Callable[[Header], bool] | None = None,
+        is_signed: Callable[[Header | Suspicion], bool] | None = None,
         merge: Callable[[OwnerState | None, Record], OwnerState | None] = merge,
         numbers: Numbers | None = None,
         owner_of: Callable[[P], bytes | None] | None = None,
@@ -135,21 +112,29 @@ class Core(Generic[P]):
         self.catalog: Catalog[P] = Catalog(host.random, self._needed_schemas)
         self._replicas = Replicas(self.ledger, self.catalog.find, host.wall, identity.owner)
         self.publisher = Publisher(identity, domain, self.clock, 0, hash_of=self.catalog.own)
-        self.links: dict[P, Link] = {}
-        self.outbox = Outbox(self.parameters.tau)
-        self.repair = Repair(self.ledger, host.random, _whole)
+        self.membership = Membership(
+            identity,
+            domain,
+            self.ledger,
+            host.wall,
+            is_signed=is_signed,
+            is_allowed=lambda owner: allowed is None or owner in allowed,
+            forget_after=self.parameters.forget_after,
+        )
+        self.liveness: Liveness[P] = Liveness(self.membership, self.ledger.order_of, owner_of)
+        self.links: Links[P] = Links(self.ledger, self.parameters.tau)
+        self.repair = Repair(self.ledger, host.random, parcel_of)
         self.eager = Eager(self.parameters.eager_rate)
+        self.pulls: Pulls[P] = Pulls(host.random, self._peer_of, self._open_stream)
+        self.dialling: Dialling[P] = Dialling(host.random)
         self.counts = CoreCounts()
-        self._dialed: dict[P, bool] = {}
-        self._known_peers: dict[P, None] = {}
         self._streams: dict[P, int] = {}
-        self._redials: dict[P, tuple[int, int]] = {}  # peer -> when to dial it again, and the pause before that, us
         self._own_due = NEVER
-        self._links_due = NEVER  # the first of all links', or before it
         self._last_flush = -NEVER
         self._wake = NEVER
         self._watchers: dict[int, _Watcher] = {}
         self._started = False
+        self._has_left = False
 
     def adopt(self, known: Ledger) -> None:
         """Take over all that somebody else knows, as if by a repair before this peer has any neighbour.
@@ -176,10 +161,14 @@ class Core(Generic[P]):
     def link_up(self, now: int, peer: P, dialed_by_us: bool) -> list[Output[P]]:
         """Begin to talk to a neighbour; who dialled also begins a repair session, so that both know the same."""
         out: list[Output[P]] = []
-        self.links[peer] = Link(self.parameters.tau, now)
-        self._dialed[peer] = dialed_by_us
-        self._known_peers[peer] = None
-        self._redials.pop(peer, None)
+        link = self.links.up(peer, now)
+        if self.parameters.liveness:
+            self.liveness.link_up(peer, now)
+        notices: list[Notice] = [*self.membership.active(), *self.acceptor.proofs.values()]
+        for notice in notices:
+            link.tell(notice, now)
+        self.links.look(link)
+        self.dialling.linked(peer, dialed_by_us)
         self._streams[peer] = -1 if dialed_by_us else 0
         self.catalog.linked(now)
         if self.parameters.repair and dialed_by_us:
@@ -188,19 +177,28 @@ class Core(Generic[P]):
 
     def link_down(self, now: int, peer: P) -> list[Output[P]]:
         """Forget a neighbour and the sessions with it, and dial it again in a while; or the next time, if it failed."""
+        out: list[Output[P]] = []
+        self._lose(peer, now, out)
+        self.dialling.lost(peer, now)
+        if self.parameters.liveness:
+            suspicion = self.liveness.link_down(peer, now)
+            if suspicion is not None:
+                self._announce(suspicion, None, now, out)
+        return self._finish(now, out)
+
+    def _lose(self, peer: P, now: int, out: list[Output[P]]) -> None:
+        """Clear up behind a link that is gone."""
         self.links.pop(peer, None)
-        pause = min(2 * self._redials[peer][1], MAX_REDIAL) if peer in self._redials else FIRST_REDIAL
-        # who was dialled waits longer: the other end is likely to dial, and if it does not, it may have forgotten us
-        patience = pause if self._dialed.get(peer, True) else 3 * pause
-        self._redials[peer] = (now + round(patience * (1 + self.host.random.random())), pause)
-        self._drop_sessions(peer)
+        self.repair.unlinked(peer)
         self.catalog.unlinked(peer, now)
-        return self._finish(now, [])
+        out += self.pulls.unlinked(now, peer)
 
     def receive(self, now: int, peer: P, channel: int, stream: int, message: Message) -> list[Output[P]]:
         """Take a message of a neighbour."""
         out: list[Output[P]] = []
         link = self.links.get(peer)
+        if link is not None and self.parameters.liveness:
+            self.liveness.detectors.heard(peer, now)
         if link is None:
             self.counts.misplaced += 1
         elif channel == LINK and isinstance(message, Frame):
@@ -213,12 +211,19 @@ class Core(Generic[P]):
             for known in self.catalog.learn(peer, stream, message, now):
                 out.append((NOTIFY, known))
                 self._replicas.learned(known.hash)
+        elif channel == HISTORY and isinstance(message, RowsAsk | Rows | RowsEnd):
+            out += self.pulls.take(now, peer, stream, message)
         else:
             self.counts.misplaced += 1
         return self._finish(now, out)
 
     def topic(self, now: int, peer: P, message: Message) -> list[Output[P]]:
-        """Take a message of the topic; one that is no record of its owner is not passed on."""
+        """Take a message of the topic; one that nobody has signed is not passed on."""
+        if isinstance(message, Announcement):
+            refusal: list[Output[P]] = []
+            if not self._notice(message.notice, None, now, refusal):
+                refusal.append((REFUSE, "bad signature"))
+            return self._finish(now, refusal)
         if not isinstance(message, Parcel) or not self.parameters.eager:
             self.counts.misplaced += 1
             return [(REFUSE, "no record")]
@@ -233,18 +238,23 @@ class Core(Generic[P]):
         """Do what is due."""
         self._wake = NEVER
         out: list[Output[P]] = []
+        if self.liveness.deny_due <= now:
+            self.liveness.deny_due = NEVER
+            self.publisher.touch()
+            self._own_due = now
         if self._own_due <= now:
             self._publish(now, out)
-        if self.outbox.due <= now:
-            self._flush_all(now, out)
-        elif self._links_due <= now:
-            self._flush_due(now, out)
+        if self.liveness.due <= now:
+            self._look(now, out)
+        out += self.links.flush(now)
         if self.parameters.repair and self.repair.due <= now:
             self._repair(now, out)
-        for peer, (due, pause) in self._redials.items():
-            if due <= now:
-                out.append((DIAL, peer))
-                self._redials[peer] = (now + MAX_REDIAL, pause)  # if nothing comes of it, not even a failure
+        if self.pulls.due <= now:
+            out += self.pulls.timer(now)
+        if self.dialling.due <= now:
+            out += [(DIAL, peer) for peer in self.dialling.overdue(now)]
+        if self.ledger.expire_due <= now:
+            self.ledger.expire(now)
         return self._finish(now, out)
 
     # -- this peer's own machines
@@ -282,20 +292,34 @@ class Core(Generic[P]):
                 self._own_due = ready
         return self._finish(now, out)
 
+    def leave(self, now: int) -> list[Output[P]]:
+        """Say goodbye: sign a last record, and tell it to all neighbours at once. Nothing is published after it."""
+        out: list[Output[P]] = []
+        before = self.publisher.state
+        if not self._has_left and self.publisher.flush(bye=True) is not None:
+            self._has_left = True
+            self._commit_own(before, now, out)
+            out += self.links.flush(now, all_at_once=True)
+        return self._finish(now, out)
+
     def _publish(self, now: int, out: list[Output[P]]) -> None:
         self._own_due = NEVER
         before = self.publisher.state
-        if not self._flush_own(out):
-            return
+        if not self._has_left and self._flush_own(out):
+            self._commit_own(before, now, out)
+
+    def _commit_own(self, before: OwnerState | None, now: int, out: list[Output[P]]) -> None:
         self._last_flush = now
+        self.liveness.published(now)
         state = self.publisher.state
         assert state is not None
         number = self.ledger.commit(state)
         out.append((NOTIFY, Published(state)))
-        if self.parameters.eager and self.links and self.eager.may_publish(now):
-            out.append((PUBLISH, _parcel(state, before)))
-        elif self.parameters.links and self.links:
-            self.outbox.mark(number, before, now)
+        is_eager = bool(self.parameters.eager and self.links and self.eager.may_publish(now))
+        if is_eager:
+            out.append((PUBLISH, parcel_of(state, before)))
+        if self.parameters.links and self.links and (self._has_left or not is_eager):
+            self.links.outbox.mark(number, before, now)
 
     def _flush_own(self, out: list[Output[P]]) -> bool:
         """Sign what is new; tell whether there was anything. What cannot be published is told, once a change."""
@@ -319,15 +343,19 @@ class Core(Generic[P]):
         verdict, state = accepted.verdict, accepted.state
         if state is not None:
             out.append((NOTIFY, Committed(state, accepted.before)))
+            self.membership.heard(state, now, is_new=accepted.before is None)
             self._replicas.heard(state, now)
             if parcel.schemas:
                 self.catalog.want(parcel.schemas, peer, now)
             if peer is not None and self.parameters.links:
                 number = self.ledger.numbers.of(state.owner)
-                self.outbox.mark(number, accepted.before, now)
+                self.links.outbox.mark(number, accepted.before, now)
                 self.links[peer].said[number] = state.header
             if verdict is Verdict.COMMITTED:
                 return verdict
+        if accepted.proof is not None and self.acceptor.is_new(accepted.proof):
+            out.append((NOTIFY, Convicted(accepted.proof)))
+            self._announce(accepted.proof, None, now, out)
         torn = verdict is Verdict.EQUIVOCATION and state is None and accepted.proof is not None
         if torn and accepted.proof is not None:  # the larger root is to win everywhere, and we have not all of it
             torn = accepted.proof.larger == parcel.record.header
@@ -336,10 +364,21 @@ class Core(Generic[P]):
             peer = self.host.random.choice(list(self.links)) if peer is None else peer  # the topic answers nobody
             link = self.links[peer]
             link.want(short_of(parcel.record.header.owner), now)
-            self._links_due = min(self._links_due, link.due)
+            self.links.look(link)
         elif verdict is Verdict.OWN:
             self._outlive(parcel.record.header, now, out)
+        elif verdict in (Verdict.DUPLICATE, Verdict.OLDER) and peer is not None:
+            self._remind(parcel.record.header, self.links[peer], now)
         return verdict
+
+    def _remind(self, header: Header, link: Link, now: int) -> None:
+        """Tell a neighbour that an owner it offers has been forgotten, so that it does the same."""
+        if self.ledger.get(header.owner) is None and self.parameters.liveness:
+            reminder = self.membership.remind(header.owner, header.order, now)
+            self.ledger.renew(header.owner, now + self.parameters.forget_after)
+            if reminder is not None:
+                link.tell(reminder, now)
+                self.links.look(link)
 
     def _outlive(self, header: Header, now: int, out: list[Output[P]]) -> None:
         """Somebody has newer records of this very peer, from a life that the disk forgot: begin an epoch above them."""
@@ -358,7 +397,7 @@ class Core(Generic[P]):
 
     def _take_frame(self, peer: P, link: Link, frame: Frame, now: int, out: list[Output[P]]) -> None:
         link.take(frame, now)
-        states, find, dirty, said = self.ledger.states, self.ledger.numbers.find, self.outbox.dirty, link.said
+        states, find, dirty, said = self.ledger.states, self.ledger.numbers.find, self.links.outbox.dirty, link.said
         known_already = 0
         for parcel in frame.parcels:
             header = parcel.record.header
@@ -379,6 +418,10 @@ class Core(Generic[P]):
                 self._accuse(peer, now, out)
                 return
         self.acceptor.counts[Verdict.DUPLICATE] += known_already
+        for notice in frame.notices:
+            if not self._notice(notice, peer, now, out):
+                self._accuse(peer, now, out)
+                return
         for short in frame.wants:
             state = self.ledger.buckets.find(short)
             if state is None:
@@ -386,49 +429,87 @@ class Core(Generic[P]):
             else:
                 self.counts.wants_served += 1
                 link.mark(self.ledger.numbers.of(state.owner), None, now)
-        if link.due < self._links_due:
-            self._links_due = link.due
+        self.links.look(link)
 
     def _accuse(self, peer: P, now: int, out: list[Output[P]]) -> None:
         """Leave a neighbour that passed on what no honest one would have taken: each one costs a verification."""
         self.counts.accused += 1
-        del self.links[peer]
-        self._drop_sessions(peer)
-        self.catalog.unlinked(peer, now)
+        self.liveness.hung_up(peer)
+        self._lose(peer, now, out)
         out.append((HANG_UP, peer))
 
-    def _drop_sessions(self, peer: P) -> None:
-        for key in [key for key in self.repair.sessions if key[0] == peer]:
-            del self.repair.sessions[key]
-            self.repair.counts.broken += 1
+    # -- members
 
-    def _flush_all(self, now: int, out: list[Output[P]]) -> None:
-        """Tell all neighbours what is in the outbox, and what they alone are to be told."""
-        batch = self.outbox.take(now, self._delta)
-        total = sum([parcel.size for _, _, parcel in batch])
-        self._flush(self.links.items(), now, batch, total, out)
-        for link in self.links.values():  # only now: what a neighbour said counts until the outbox is empty
-            if link.said:
-                link.said = {}
+    def members(self) -> list[Member]:
+        """Return what all owners that are known are held for."""
+        return list(self.membership.members())
 
-    def _flush_due(self, now: int, out: list[Output[P]]) -> None:
-        """Tell single neighbours what they alone are to be told."""
-        self._flush([(peer, link) for peer, link in self.links.items() if link.due <= now], now, [], 0, out)
+    def _notice(self, notice: Notice, peer: P | None, now: int, out: list[Output[P]]) -> bool:
+        """Take a notice, and pass it on if it is new; False: it is one that no honest neighbour passes on."""
+        self.counts.notices += 1
+        if isinstance(notice, Suspicion):
+            if not self.parameters.liveness:
+                return True
+            hearing = self.liveness.hear(notice, now)
+            if hearing in (Hearing.NEW, Hearing.WAITING):
+                self._announce(notice, peer, now, out, topic=False)
+            return hearing is not Hearing.BAD_SIGNATURE
+        assert isinstance(notice, Proof)
+        if self.acceptor.convict(notice):
+            out.append((NOTIFY, Convicted(notice)))
+            self._announce(notice, peer, now, out, topic=False)
+        return True
 
-    def _flush(
-        self, links: Iterable[tuple[P, Link]], now: int, batch: list[Item], total: int, out: list[Output[P]]
+    def _announce(
+        self, notice: Notice, source: P | None, now: int, out: list[Output[P]], *, topic: bool = True
     ) -> None:
-        for peer, link in links:
-            frame = link.flush(now, batch, total, self._delta)
-            if frame is not None:
-                out.append((SEND, peer, LINK, 0, frame))
-        self._links_due = min([link.due for link in self.links.values()], default=NEVER)
+        """Tell all neighbours but the one it came from; and the topic, if it begins here."""
+        if topic and self.parameters.eager:
+            out.append((PUBLISH, Announcement(notice)))
+        self.counts.told += self.links.announce(notice, source, now)
 
-    def _delta(self, number: int, before: OwnerState | None) -> Parcel | None:
-        state = self.ledger.states[number]
-        if state is None or state is before:
-            return None
-        return _parcel(state, before)
+    def _look(self, now: int, out: list[Output[P]]) -> None:
+        """See who is silent, and whose time is over."""
+        if self.liveness.detectors.due <= now:
+            found = self.liveness.look(now)
+            for peer in found.ask:
+                self.links[peer].ping(now)
+                self.links.look(self.links[peer])
+            for peer in found.silent:
+                self._lose(peer, now, out)
+                self.dialling.lost(peer, now)
+                out.append((HANG_UP, peer))
+            for suspicion in found.suspicions:
+                self._announce(suspicion, None, now, out)
+        self.membership.expire(now)
+
+    def _settle_members(self, now: int, out: list[Output[P]]) -> None:
+        """Do what came of suspicions, byes and time."""
+        membership = self.membership
+        events, membership.events = membership.events, []
+        for event in events:
+            if isinstance(event, MemberHidden):
+                self.ledger.hide(event.owner)
+            elif isinstance(event, MemberForgotten):
+                self._forget(event)
+            out.append((NOTIFY, event))
+        spread, membership.spread = membership.spread, []
+        for suspicion in spread:
+            self._announce(suspicion, None, now, out, topic=False)
+
+    def _forget(self, event: MemberForgotten) -> None:
+        """Delete an owner everywhere; the ledger lets go of its number, so it comes last."""
+        number = self.ledger.numbers.find(event.owner)
+        assert number is not None
+        self.links.forget(number)
+        self._replicas.forget(event.owner)
+        self.acceptor.forget(event.owner)
+        self.ledger.forget(event.owner, event.until)
+        if self.owner_of is not None:
+            for peer in [p for p in self.dialling.known if p not in self.links and self.owner_of(p) == event.owner]:
+                self.dialling.forget(peer)
+                self.liveness.forget(peer)
+                self._streams.pop(peer, None)
 
     # -- repair
 
@@ -437,62 +518,38 @@ class Core(Generic[P]):
             assert peer is not None
         self.repair.schedule(now)
         rng = self.host.random
-        strangers = [p for p in self._known_peers if p not in self.links]
-        if strangers and rng.randrange(MAX_DIAL_KNOWN) == 0:
-            out.append((DIAL, rng.choice(strangers)))  # the session begins when the link is up
-            return
+        if len(self.dialling.known) > len(self.links) and rng.randrange(MAX_DIAL_KNOWN) == 0:
+            stranger = self.dialling.stranger(self.links)
+            if stranger is not None:
+                out.append((DIAL, stranger))  # the session begins when the link is up
+                return
         mine = sum(s.mine for s in self.repair.sessions.values())
         if self.links and mine < 2:
             self._begin_session(rng.choice(list(self.links)), now, out)
 
     def _begin_session(self, peer: P, now: int, out: list[Output[P]]) -> None:
-        self._streams[peer] += 2
-        stream = self._streams[peer]
+        stream = self._open_stream(peer)
         out.append((SEND, peer, SYNC, stream, self.repair.begin(peer, stream, now)))
+        link = self.links[peer]
+        for suspicion in self.membership.some(self.host.random):
+            link.tell(suspicion, now)
+        self.links.look(link)
+
+    def _open_stream(self, peer: P) -> int:
+        self._streams[peer] += 2
+        return self._streams[peer]
 
     def _take_session(
         self, peer: P, stream: int, message: Summary | Entries | Exchange, now: int, out: list[Output[P]]
     ) -> None:
-        repair = self.repair
-        if isinstance(message, Summary):
-            entries = repair.answer(peer, stream, message, now)
-            if entries is not None:
-                out.append((SEND, peer, SYNC, stream, entries))
-                if not entries.entries:
-                    del repair.sessions[peer, stream]
-            return
-        session = repair.sessions.get((peer, stream))
-        if session is None or (isinstance(message, Entries) and not session.mine):
-            self.counts.unknown_sessions += 1
-            return
-        if isinstance(message, Entries):
-            pages = repair.compare(message) if message.entries else []
-            asked = any(page.wants for page in pages)
-            for page in pages:
-                out.append((SEND, peer, SYNC, stream, page))
-                repair.counts.pushed += len(page.parcels)
-            if not asked:
-                self._end_session(peer, stream, now)
-            return
-        for parcel in message.parcels:
-            verdict = self._consider(parcel, peer, now, out, limited=False)
-            if verdict is Verdict.BAD_SIGNATURE:
-                self._accuse(peer, now, out)
-                return
-            session.moved += verdict is Verdict.COMMITTED
-            repair.counts.moved += verdict is Verdict.COMMITTED
-        if message.wants:
-            for page in repair.serve(message.wants):
-                out.append((SEND, peer, SYNC, stream, page))
-                repair.counts.pushed += len(page.parcels)
-        if message.last:
-            self._end_session(peer, stream, now)
+        def consider(parcel: Parcel) -> Verdict:
+            return self._consider(parcel, peer, now, out, limited=False)
 
-    def _end_session(self, peer: P, stream: int, now: int) -> None:
-        session = self.repair.sessions.pop((peer, stream))
-        self.repair.counts.finished += 1
-        if self.repair.is_large(session.moved):
-            self.repair.schedule(now, fast=True)
+        answers = self.repair.take(peer, stream, message, now, consider)
+        if answers is None:
+            self._accuse(peer, now, out)
+        else:
+            out += [(SEND, peer, SYNC, stream, answer) for answer in answers]
 
     # -- replicas, and the schemas that they need
 
@@ -514,9 +571,50 @@ class Core(Generic[P]):
 
     def _ask_schemas(self, now: int, out: list[Output[P]]) -> None:
         for peer, ask in self.catalog.ask(now, self.links):
-            self._streams[peer] += 2
-            self.catalog.begin(peer, self._streams[peer], ask, now)
-            out.append((SEND, peer, CATALOG, self._streams[peer], ask))
+            stream = self._open_stream(peer)
+            self.catalog.begin(peer, stream, ask, now)
+            out.append((SEND, peer, CATALOG, stream, ask))
+
+    # -- the logs of machines
+
+    def pull(
+        self, now: int, owner: bytes, machine: str, after: Place = START, until: Place | None = None
+    ) -> list[Output[P]]:
+        """Pull the log of a machine from its owner, if that is a neighbour; see `Pulls.pull`.
+
+        Raises:
+            ValueError: it is being pulled already, or there can be no such machine or row.
+        """
+        return self._finish(now, self.pulls.pull(now, owner, machine, after, until))
+
+    def pull_more(self, now: int, owner: bytes, machine: str) -> list[Output[P]]:
+        """Let the next page of a log come: to be called after each one, when it has been taken."""
+        return self._finish(now, self.pulls.more(now, owner, machine))
+
+    def pull_stop(self, now: int, owner: bytes, machine: str) -> list[Output[P]]:
+        """End a pull."""
+        return self._finish(now, self.pulls.stop(now, owner, machine))
+
+    def answer_rows(
+        self, now: int, asked: RowsAsked[P], rows: Iterable[PulledRow], last: bool, *, kept: bool = True
+    ) -> list[Output[P]]:
+        """Answer a neighbour that asked for rows of a log; see `Serving.answer`.
+
+        Raises:
+            ExposeError: a row is too large to be sent.
+            ValueError: there are more rows, but not one of them is given.
+        """
+        return self._finish(now, self.pulls.serving.answer(now, asked, rows, last=last, kept=kept))
+
+    def refuse_rows(self, now: int, asked: RowsAsked[P]) -> list[Output[P]]:
+        """Refuse a neighbour rows that it asked for."""
+        return self._finish(now, self.pulls.serving.refuse(now, asked))
+
+    def _peer_of(self, owner: bytes) -> P | None:
+        """Return the neighbour that an owner is."""
+        if self.owner_of is None:
+            return None
+        return next((peer for peer in self.links if self.owner_of(peer) == owner), None)
 
     # -- time
 
@@ -525,10 +623,18 @@ class Core(Generic[P]):
         self._replicas.settle()
         if self.catalog.due <= now:
             self._ask_schemas(now, out)
-        repair_due = self.repair.due if self.parameters.repair else NEVER
-        due = min(self.outbox.due, self._links_due, self.catalog.due, self._own_due, repair_due)
-        if self._redials:
-            due = min(due, min(at for at, _ in self._redials.values()))
+        if self.membership.events or self.membership.spread:
+            self._settle_members(now, out)
+        due = min(
+            self.links.due,
+            self.catalog.due,
+            self._own_due,
+            self.repair.due if self.parameters.repair else NEVER,
+            self.liveness.due,
+            self.pulls.due,
+            self.dialling.due,
+            self.ledger.expire_due,
+        )
         if due < self._wake:
             self._wake = due
             out.append((WAKE, max(due, now)))
@@ -551,17 +657,3 @@ class _Watcher(Tracer):
     def machine_dispose(self, machine: Reader) -> None:
         """Note the end, which makes a tombstone."""
         self.publisher.changed(self.exposure)
-
-
-def _parcel(state: OwnerState, before: OwnerState | None) -> Parcel:
-    """Return the delta between two states as a parcel; made once for all links and, in a simulation, all peers."""
-    known = state.parcels
-    key = before.header.root if before is not None and before.header.epoch == state.header.epoch else None
-    parcel: Parcel | None = known.get(key)
-    if parcel is None:
-        parcel = known[key] = Parcel.of(state.record(full=key is None, since=before))
-    return parcel
-
-
-def _whole(state: OwnerState) -> Parcel:
-    return _parcel(state, None)

@@ -16,6 +16,7 @@ from pubsub.state import OwnerState
 
 MAX_OWNERS = 65_536  # keys cost nothing: on an open topic, strangers beyond that are refused
 MAX_FORGOTTEN = 65_536  # owners; about 10 MB
+NEVER = 2**62
 
 Order = tuple[int, int]
 
@@ -31,7 +32,17 @@ class Ledger:
         evicted: forgotten owners that had to make room before their time.
     """
 
-    __slots__ = ("_count", "_forgotten", "_max_forgotten", "_max_owners", "buckets", "evicted", "numbers", "states")
+    __slots__ = (
+        "_count",
+        "_expire_due",
+        "_forgotten",
+        "_max_forgotten",
+        "_max_owners",
+        "buckets",
+        "evicted",
+        "numbers",
+        "states",
+    )
 
     def __init__(
         self, max_forgotten: int = MAX_FORGOTTEN, max_owners: int = MAX_OWNERS, numbers: Numbers | None = None
@@ -43,6 +54,7 @@ class Ledger:
         self._forgotten: OrderedDict[bytes, tuple[Order, int]] = OrderedDict()
         self._max_forgotten = max_forgotten
         self._max_owners = max_owners
+        self._expire_due = NEVER
         self.evicted = 0
 
     def __len__(self) -> int:
@@ -111,15 +123,35 @@ class Ledger:
         self.numbers.release(owner)
         self._forgotten[short_of(owner)] = (state.order, until)
         self._forgotten.move_to_end(short_of(owner))
+        self._expire_due = min(self._expire_due, until)
         while len(self._forgotten) > self._max_forgotten:
             self._forgotten.popitem(last=False)
             self.evicted += 1
+
+    def hide(self, owner: bytes) -> None:
+        """Offer an owner to others no more, until its next record."""
+        number, state = self.numbers.find(owner), self.get(owner)
+        if number is None or state is None:
+            raise KeyError(owner)
+        self.buckets.hide(number, state)
+
+    @property
+    def expire_due(self) -> int:
+        """When to `expire`, us; NEVER: nothing is remembered. It may be early."""
+        return self._expire_due
+
+    def renew(self, owner: bytes, until: int) -> None:
+        """Remember an owner that was forgotten for longer: somebody still has it."""
+        known = self._forgotten.get(short_of(owner))
+        if known is not None:
+            self._forgotten[short_of(owner)] = (known[0], max(known[1], until))
 
     def expire(self, now: int) -> int:
         """Let go of what was to be remembered until now; return how many that were."""
         due = [short for short, (_, until) in self._forgotten.items() if until <= now]
         for short in due:
             del self._forgotten[short]
+        self._expire_due = min([until for _, until in self._forgotten.values()], default=NEVER)
         return len(due)
 
     def forgotten(self) -> Iterator[tuple[bytes, Order]]:

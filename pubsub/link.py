@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pubsub.messages import MAX_FRAME, Frame, Parcel
+from pubsub.messages import MAX_FRAME, Frame, Notice, Parcel
 from pubsub.record import Header
 from pubsub.state import OwnerState
 
@@ -20,6 +20,8 @@ FIRST = 10_000  # us that the first news waits for company where nothing was sai
 WINDOW = 256 * 1024  # bytes under way to one receiver
 MAX_WANTS = 512  # in one frame
 MAX_ASKED = 8192
+MAX_NOTICES = 64  # in one frame
+MAX_UNTOLD = 4096  # notices that wait
 NEVER = 2**62
 
 Item = tuple[int, OwnerState | None, Parcel]
@@ -38,6 +40,8 @@ class LinkCounts:
     records_out: int = 0
     held: int = 0
     """Flushes that had to wait for a grant."""
+    untold: int = 0
+    """Notices that were dropped, as too many waited."""
 
 
 @dataclass(slots=True)
@@ -74,6 +78,13 @@ class Outbox:
                 batch.append((number, before, parcel))
         return batch
 
+    def forget(self, number: int) -> None:
+        """Drop an owner's news."""
+        if number in self.dirty:
+            del self.dirty[number]
+            if not self.dirty:
+                self.due = NEVER
+
 
 @dataclass(slots=True)
 class Link:
@@ -83,7 +94,8 @@ class Link:
         backlog: what it still has to be told beside the outbox: number of an owner -> as in `Outbox.dirty`.
         said: numbers of owners in the outbox -> the newest header that came from this neighbour.
         wants, asked: short forms of owners to ask it for, and of those that it was asked for and has not sent yet.
-        due: when to flush the backlog, wants and answers, us; NEVER if there is nothing to say.
+        notices: suspicions and proofs to tell it.
+        due: when to flush the backlog, wants, notices and answers, us; NEVER if there is nothing to say.
         heard: when anything was last received from it.
     """
 
@@ -93,6 +105,7 @@ class Link:
     said: dict[int, Header] = field(default_factory=dict)
     wants: dict[bytes, None] = field(default_factory=dict)
     asked: dict[bytes, None] = field(default_factory=dict)
+    notices: dict[Notice, None] = field(default_factory=dict)
     due: int = NEVER
     counts: LinkCounts = field(default_factory=LinkCounts)
     last_flush: int = -NEVER
@@ -115,6 +128,14 @@ class Link:
         self.asked[short] = None
         if len(self.asked) > MAX_ASKED:
             del self.asked[next(iter(self.asked))]
+        self.schedule(now)
+
+    def tell(self, notice: Notice, now: int) -> None:
+        """Have the neighbour told of something beside records; once, if it waits already."""
+        self.notices[notice] = None
+        if len(self.notices) > MAX_UNTOLD:
+            del self.notices[next(iter(self.notices))]
+            self.counts.untold += 1
         self.schedule(now)
 
     def ping(self, now: int) -> None:
@@ -185,15 +206,20 @@ class Link:
             wants = tuple(list(self.wants)[:MAX_WANTS])
             for short in wants:
                 del self.wants[short]
-        if not parcels and not wants and not self._ping and not self._owing:
+        notices: tuple[Notice, ...] = ()
+        if self.notices:
+            notices = tuple(list(self.notices)[:MAX_NOTICES])
+            for notice in notices:
+                del self.notices[notice]
+        if not parcels and not wants and not notices and not self._ping and not self._owing:
             self.due = now + self.tau if waiting else NEVER
             return None
         grant = self._received + WINDOW
-        frame = Frame(tuple(parcels), grant, wants, self._ping)
+        frame = Frame(tuple(parcels), grant, wants, self._ping, notices)
         self._advertised, self._ping, self._owing = grant, False, False
         self._sent += sum([p.size for p in parcels])
         self.last_flush = now
-        self.due = now + self.tau if waiting or self.wants else NEVER
+        self.due = now + self.tau if waiting or self.wants or self.notices else NEVER
         counts = self.counts
         counts.frames_out += 1
         counts.bytes_out += frame.size

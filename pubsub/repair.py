@@ -11,9 +11,11 @@ The fingerprints are those of `pubsub.buckets`. Pages are bounded; a session tha
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
+from pubsub.accept import Verdict
+from pubsub.boundary import Message
 from pubsub.buckets import MAX_BUCKETS, MIN_BUCKETS, Buckets
 from pubsub.ledger import Ledger
 from pubsub.messages import Entries, Exchange, Parcel, Summary, pages
@@ -40,6 +42,8 @@ class RepairCounts:
     refused: int = 0
     moved: int = 0
     pushed: int = 0
+    unknown: int = 0
+    """Messages of sessions that are over, or were never begun."""
 
 
 @dataclass(slots=True)
@@ -67,7 +71,7 @@ class Repair:
     period: int = PERIOD
     due: int = 0
     counts: RepairCounts = field(default_factory=RepairCounts)
-    sessions: dict[tuple[object, int], Session] = field(default_factory=dict)
+    sessions: dict[tuple[Hashable, int], Session] = field(default_factory=dict)
 
     @property
     def buckets(self) -> Buckets:
@@ -79,7 +83,7 @@ class Repair:
         self.period = FAST if fast else min(PERIOD, 2 * self.period)
         self.due = now + round(self.period * (1 + SPREAD * (2 * self.rng.random() - 1)))
 
-    def begin(self, peer: object, stream: int, now: int) -> Summary:
+    def begin(self, peer: Hashable, stream: int, now: int) -> Summary:
         """Open a session, and return its first message."""
         self.sessions[peer, stream] = Session(now, mine=True)
         self.counts.started += 1
@@ -88,7 +92,7 @@ class Repair:
             full = tuple(sorted(self.rng.sample(range(len(self.buckets)), FULL_BUCKETS)))
         return Summary(tuple(self.buckets.fingerprints), full)
 
-    def answer(self, peer: object, stream: int, summary: Summary, now: int) -> Entries | None:
+    def answer(self, peer: Hashable, stream: int, summary: Summary, now: int) -> Entries | None:
         """Take the first message of the other side, and return the entries of what differs; None: refused."""
         count = len(summary.fingerprints)
         valid = count.bit_count() == 1 and MIN_BUCKETS <= count <= MAX_BUCKETS
@@ -125,11 +129,67 @@ class Repair:
         states = [state for short in wants if (state := self.buckets.find(short)) is not None]
         return _exchanges([self.parcel_of(state) for state in states], [])
 
+    def take(
+        self,
+        peer: Hashable,
+        stream: int,
+        message: Summary | Entries | Exchange,
+        now: int,
+        consider: Callable[[Parcel], Verdict],
+    ) -> list[Message] | None:
+        """Take a message of a session; return what to answer on its stream; None: the neighbour is to be left.
+
+        Args:
+            peer, stream: which session.
+            message: what came.
+            now: us.
+            consider: judges a record, and commits it.
+        """
+        if isinstance(message, Summary):
+            entries = self.answer(peer, stream, message, now)
+            if entries is None:
+                return []
+            if not entries.entries:
+                del self.sessions[peer, stream]
+            return [entries]
+        session = self.sessions.get((peer, stream))
+        if session is None or (isinstance(message, Entries) and not session.mine):
+            self.counts.unknown += 1
+            return []
+        if isinstance(message, Entries):
+            out = self.compare(message) if message.entries else []
+            is_over = not any(page.wants for page in out)
+        else:
+            for parcel in message.parcels:
+                verdict = consider(parcel)
+                if verdict is Verdict.BAD_SIGNATURE:
+                    return None
+                session.moved += verdict is Verdict.COMMITTED
+                self.counts.moved += verdict is Verdict.COMMITTED
+            out = self.serve(message.wants) if message.wants else []
+            is_over = message.last
+        self.counts.pushed += sum([len(page.parcels) for page in out])
+        if is_over:
+            self._end(peer, stream, now)
+        return list(out)
+
+    def _end(self, peer: Hashable, stream: int, now: int) -> None:
+        session = self.sessions.pop((peer, stream))
+        self.counts.finished += 1
+        if self.is_large(session.moved):
+            self.schedule(now, fast=True)
+
+    def unlinked(self, peer: Hashable) -> None:
+        """Drop the sessions with a neighbour that is gone."""
+        for key in [key for key in self.sessions if key[0] == peer]:
+            del self.sessions[key]
+            self.counts.broken += 1
+
     def is_large(self, moved: int) -> bool:
         """Tell whether a session moved so much that there is likely more to be found."""
         return moved > max(8, len(self.ledger) // 50)
 
-    def overdue(self, now: int) -> list[tuple[object, int]]:
+    def overdue(self, now: int) -> list[tuple[Hashable, int]]:
         """Drop the sessions that have taken too long; return them."""
         late = [key for key, session in self.sessions.items() if now - session.since > TIMEOUT]
         for key in late:

@@ -13,12 +13,14 @@ from typing import Any, Literal
 
 from machine import Machine, Schema, State
 from pubsub.boundary import Host, Outputs
-from pubsub.core import Core, Parameters
+from pubsub.core import Core
 from pubsub.identity import Domain, Identity
 from pubsub.ledger import Ledger
 from pubsub.numbers import Numbers
+from pubsub.parameters import Parameters
 from pubsub.record import Header
 from pubsub.state import OwnerState, SharedMerge
+from pubsub.suspicion import Suspicion
 from simulations.checkers import Checker, Conservation, NothingFromTheDead
 from simulations.clocks import BEGINNING
 from simulations.conditions import Conditions
@@ -36,20 +38,20 @@ DOMAIN = Domain("simulation")
 
 
 class Signatures:
-    """Verify each header once for all peers of a process: the result is a fact, whoever asks."""
+    """Verify each header, and each suspicion, once for all peers of a process: the result is a fact, whoever asks."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, tuple[Header, bool]] = {}
+        self._known: dict[bytes, tuple[Header | Suspicion, bool]] = {}
 
-    def __call__(self, header: Header) -> bool:
-        """Tell whether a header is signed by its owner."""
-        known = self._known.get(header.signature)
-        if known is not None and (known[0] is header or known[0] == header):
+    def __call__(self, signed: Header | Suspicion) -> bool:
+        """Tell whether a header is signed by its owner, or a suspicion by its witness."""
+        known = self._known.get(signed.signature)
+        if known is not None and (known[0] is signed or known[0] == signed):
             return known[1]
         if len(self._known) > 65_536:
             self._known.clear()
-        self._known[header.signature] = header, header.is_signed(DOMAIN)
-        return self._known[header.signature][1]
+        self._known[signed.signature] = signed, signed.is_signed(DOMAIN)
+        return self._known[signed.signature][1]
 
 
 class GossipNetwork:
@@ -140,6 +142,7 @@ class GossipNetwork:
             is_signed=self._signatures,
             merge=self._merge,
             numbers=self._numbers,
+            owner_of=lambda neighbour: self.identities[neighbour].owner,
         )
         schema = self._schema.merge({f"Own{peer}": State()}) if self._own_schemas else self._schema
         machine = Machine(schema, id=f"machine{peer}")

@@ -10,7 +10,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pubsub.core import Committed, Core, Published
+from pubsub.core import Core
+from pubsub.events import Committed, Published
 from pubsub.state import OwnerState
 from simulations.checkers import Checker
 from simulations.faults import Crash, Restart

@@ -15,7 +15,8 @@ from __future__ import annotations
 from array import array
 
 from pubsub.boundary import LINK, Message
-from pubsub.core import Committed, Core, Published
+from pubsub.core import Core
+from pubsub.events import Committed, Published
 from pubsub.link import MAX_ASKED, WINDOW
 from pubsub.messages import Frame
 from pubsub.repair import MAX_SESSIONS

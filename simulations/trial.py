@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pubsub.core import Core, Parameters
+from pubsub.core import Core
+from pubsub.parameters import Parameters
 from simulations.conditions import Conditions, Uniform
 from simulations.errors import SetupError
 from simulations.faults import storm

@@ -30,12 +30,15 @@ from trio.testing import MockClock
 from machine import Machine, Schema, State
 from pubsub.boundary import NOTIFY, WAKE, Host, Message, Outputs
 from pubsub.codec import ConnectionCodec
-from pubsub.core import Committed, Core, Parameters
+from pubsub.core import Core
 from pubsub.driver import Driver
+from pubsub.events import Committed
 from pubsub.identity import Domain, Identity
 from pubsub.messages import Entries
+from pubsub.parameters import Parameters
 from pubsub.record import Header
 from pubsub.state import SharedMerge
+from pubsub.suspicion import Suspicion
 from pubsub.transport import Codec, MemoryNetwork
 from pubsub.transport.clock import SECOND, now, sleep_until
 from simulations.clocks import Clocks
@@ -87,7 +90,7 @@ class Scenario:
     peers: int
     changes: Sequence[tuple[int, int, str]]  # when, whose machine, which state is toggled
     faults: Sequence[tuple[int, Verb]] = ()
-    until: int = 5 * SECOND
+    until: int = 6_543_210  # us
     eager: bool = False
     jitter: int = 20_000
     tau: int = SECOND // 10
@@ -136,7 +139,7 @@ def draw(
             (rng.randint(2_600_000, 2_700_000), Restart(restarted)),
             (rng.randint(2_900_000, 3_000_000), Heal()),
         ]
-    return Scenario(seed, peers, changes, faults, until=(8 if faulty else 5) * SECOND, eager=eager)
+    return Scenario(seed, peers, changes, faults, until=(9 if faulty else 6) * SECOND + 543_210, eager=eager)
 
 
 # -- what both sides share: the peers, and who looks on
@@ -151,19 +154,33 @@ class Town:
     commits: set[Commit] = field(default_factory=set)
     inputs: list[tuple[int, int, str, int]] = field(default_factory=list)  # when, to whom, what, from whom
     machines: dict[int, Machine] = field(default_factory=dict)
-    signatures: dict[Header, bool] = field(default_factory=dict)
+    signatures: dict[Header | Suspicion, bool] = field(default_factory=dict)
     merge: SharedMerge = field(default_factory=SharedMerge)
+    identities: dict[int, Identity] = field(default_factory=dict)
 
     def make(self, peer: int, host: Host) -> Witness:
         scenario = self.scenario
-        identity = Identity(derive(scenario.seed, "key", peer).to_bytes(8, "big") * 4)
+        identity = self._identity(peer)
         parameters = Parameters(tau=scenario.tau, eager=scenario.eager)
-        core = Core[int](host, identity, DOMAIN, parameters=parameters, is_signed=self._is_signed, merge=self.merge)
+        core = Core[int](
+            host,
+            identity,
+            DOMAIN,
+            parameters=parameters,
+            is_signed=self._is_signed,
+            merge=self.merge,
+            owner_of=lambda neighbour: self._identity(neighbour).owner,
+        )
         machine = self.machines[peer] = Machine(Schema({name: State() for name in STATES}), id=f"machine{peer}")
         core.expose(0, machine)
         return Witness(self, peer, core)
 
-    def _is_signed(self, header: Header) -> bool:
+    def _identity(self, peer: int) -> Identity:
+        if peer not in self.identities:
+            self.identities[peer] = Identity(derive(self.scenario.seed, "key", peer).to_bytes(8, "big") * 4)
+        return self.identities[peer]
+
+    def _is_signed(self, header: Header | Suspicion) -> bool:
         if header not in self.signatures:
             self.signatures[header] = header.is_signed(DOMAIN)
         return self.signatures[header]

@@ -1,0 +1,73 @@
+"""Dialling: who is known, and whom to dial again when; the longer somebody has been gone, the more seldom."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Hashable
+from typing import Generic, TypeVar
+
+SECOND = 1_000_000  # us
+FIRST, LONGEST = SECOND, 60 * SECOND  # us, between two dials; up to twice that by chance
+SHARE = 8  # in between: one in so many of the time that a peer has been gone
+PATIENCE = 3  # times that: the other end is likely to dial, and if it does not, it may have forgotten this one
+NEVER = 2**62
+
+P = TypeVar("P", bound=Hashable)
+
+
+class Dialling(Generic[P]):
+    """The peers that one has been connected with.
+
+    Attributes:
+        known: all of them, in the order in which they were met.
+        due: when the next one is to be dialled, us; NEVER: none is.
+    """
+
+    __slots__ = ("_again", "_ours", "_rng", "due", "known")
+
+    def __init__(self, rng: random.Random) -> None:
+        self.known: dict[P, None] = {}
+        self.due = NEVER
+        self._rng = rng
+        self._ours: dict[P, bool] = {}
+        self._again: dict[P, tuple[int, int]] = {}  # when to dial, and since when it is gone, us
+
+    def linked(self, peer: P, dialed_by_us: bool) -> None:
+        """Note a connection."""
+        self.known[peer] = None
+        self._ours[peer] = dialed_by_us
+        if self._again.pop(peer, None) is not None:
+            self._schedule()
+
+    def lost(self, peer: P, now: int) -> None:
+        """Note that a connection broke, or that a dial failed."""
+        since = self._again[peer][1] if peer in self._again else now
+        pause = min(max(FIRST, (now - since) // SHARE), LONGEST)
+        patience = pause if self._ours.get(peer, True) else PATIENCE * pause
+        self._again[peer] = (now + round(patience * (1 + self._rng.random())), since)
+        self._schedule()
+
+    def overdue(self, now: int) -> list[P]:
+        """Return who is to be dialled now."""
+        due = [peer for peer, (at, _) in self._again.items() if at <= now]
+        for peer in due:  # if nothing comes of it, not even a failure, it is dialled again
+            self._again[peer] = (now + LONGEST, self._again[peer][1])
+        self._schedule()
+        return due
+
+    def stranger(self, linked: Collection[P]) -> P | None:
+        """Return somebody who is known and not connected, by chance; None: there is nobody."""
+        if len(self.known) == len(linked):
+            return None
+        strangers = [peer for peer in self.known if peer not in linked]
+        return self._rng.choice(strangers) if strangers else None
+
+    def forget(self, peer: P) -> None:
+        """Dial a peer no more."""
+        self.known.pop(peer, None)
+        self._ours.pop(peer, None)
+        if self._again.pop(peer, None) is not None:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        self.due = min([at for at, _ in self._again.values()], default=NEVER)

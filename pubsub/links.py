@@ -1,0 +1,106 @@
+"""All links of a peer, and the outbox that they share: what is flushed to whom, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import TypeVar
+
+from pubsub.boundary import LINK, SEND, Output
+from pubsub.ledger import Ledger
+from pubsub.link import NEVER, Item, Link, Outbox
+from pubsub.messages import Notice, Parcel
+from pubsub.state import OwnerState
+
+P = TypeVar("P", bound=Hashable)
+
+
+class Links(dict[P, Link]):
+    """Neighbour -> its link.
+
+    Args:
+        ledger: what there is to be told.
+        tau: the shortest time between two flushes of a link, us.
+
+    Attributes:
+        outbox: what all neighbours are to be told.
+    """
+
+    __slots__ = ("_due", "_ledger", "outbox", "tau")
+
+    def __init__(self, ledger: Ledger, tau: int) -> None:
+        super().__init__()
+        self.outbox = Outbox(tau)
+        self.tau = tau
+        self._ledger = ledger
+        self._due = NEVER  # the first of all links', or before it
+
+    @property
+    def due(self) -> int:
+        """When to `flush`, us; NEVER: there is nothing to say. It may be early."""
+        return min(self.outbox.due, self._due)
+
+    def up(self, peer: P, now: int) -> Link:
+        """Begin to talk to a neighbour."""
+        link = self[peer] = Link(self.tau, now)
+        return link
+
+    def look(self, link: Link) -> None:
+        """Note when a link is to be flushed: to be called after it was given something to say."""
+        if link.due < self._due:
+            self._due = link.due
+
+    def announce(self, notice: Notice, source: P | None, now: int) -> int:
+        """Tell all neighbours but the source of something beside records; return how many that are."""
+        told = 0
+        for peer, link in self.items():
+            if peer != source:
+                told += 1
+                link.tell(notice, now)
+                self.look(link)
+        return told
+
+    def forget(self, number: int) -> None:
+        """Drop what is to be told of an owner: its number may soon be another owner's."""
+        self.outbox.forget(number)
+        for link in self.values():
+            link.backlog.pop(number, None)
+            link.said.pop(number, None)
+
+    def flush(self, now: int, *, all_at_once: bool = False) -> list[Output[P]]:
+        """Tell neighbours what is due: all of them what is in the outbox, or some what they alone are to be told."""
+        if all_at_once or self.outbox.due <= now:
+            batch = self.outbox.take(now, self._delta)
+            out = self._send(self.items(), now, batch, sum([parcel.size for _, _, parcel in batch]))
+            for link in self.values():  # only now: what a neighbour said counts until the outbox is empty
+                if link.said:
+                    link.said = {}
+            return out
+        if self._due <= now:
+            return self._send([(peer, link) for peer, link in self.items() if link.due <= now], now, [], 0)
+        return []
+
+    def _send(self, links: Iterable[tuple[P, Link]], now: int, batch: list[Item], total: int) -> list[Output[P]]:
+        out: list[Output[P]] = []
+        for peer, link in links:
+            frame = link.flush(now, batch, total, self._delta)
+            if frame is not None:
+                out.append((SEND, peer, LINK, 0, frame))
+        self._due = min([link.due for link in self.values()], default=NEVER)
+        return out
+
+    def _delta(self, number: int, before: OwnerState | None) -> Parcel | None:
+        state = self._ledger.states[number]
+        return None if state is None or state is before else parcel_of(state, before)
+
+
+def parcel_of(state: OwnerState, before: OwnerState | None = None) -> Parcel:
+    """Return the delta between two states, or a whole state, as a parcel.
+
+    It is made once for all links and, in a simulation, for all peers.
+    """
+    known = state.parcels
+    key = before.header.root if before is not None and before.header.epoch == state.header.epoch else None
+    parcel: Parcel | None = known.get(key)
+    if parcel is None:
+        parcel = known[key] = Parcel.of(state.record(full=key is None, since=before))
+    return parcel

@@ -1,0 +1,50 @@
+"""What can be tuned about a peer, and what it counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pubsub.accept import SECOND
+from pubsub.eager import MAX_RATE
+from pubsub.membership import FORGET_AFTER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """What can be tuned, and which planes are on. Times in us.
+
+    Attributes:
+        tau: the shortest time between two flushes of a link, and of this peer's own news. 100 ms up to 300 peers,
+            250 ms above.
+        eager, links, repair, liveness: planes P1, P2, P3 and P4. The eager one needs a shell with a topic.
+        eager_rate: unique messages/s up to which the topic is used.
+        forget_after: G: an owner that is dead or left is forgotten after it.
+    """
+
+    tau: int = SECOND // 10
+    eager: bool = False
+    links: bool = True
+    repair: bool = True
+    liveness: bool = True
+    eager_rate: int = MAX_RATE
+    forget_after: int = FORGET_AFTER
+
+
+@dataclass(slots=True)
+class CoreCounts:
+    """What the core has refused or had to ask for. The acceptor, links and repair have counts of their own."""
+
+    gaps: int = 0
+    wants_served: int = 0
+    wants_unknown: int = 0
+    misplaced: int = 0
+    """Messages of a kind that does not belong where it came from."""
+    accused: int = 0
+    """Neighbours that were left because they passed on a record or a notice with a bad signature."""
+    unpublished: int = 0
+    """Flushes that a machine which cannot be published held up; the others went out."""
+    restarts: int = 0
+    """Epochs that were begun because somebody published under this key."""
+    notices: int = 0
+    """Suspicions and proofs that were heard, and (told) passed on, once a neighbour."""
+    told: int = 0
