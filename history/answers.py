@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, make_dataclass
 from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
 
-from history.codec import AUTO, ERROR, KIND, KINDS, REJECTED, RecordedSchema, Row, decode_ticks, unpack_masks
+from history.codec import AUTO, ERROR, KIND, KINDS, REJECTED, RecordedSchema, Row, Standing, decode_ticks, unpack_masks
 from history.times import format_time, to_datetime
 from machine import Clock
 
@@ -204,14 +204,15 @@ def _maker(frozen: Callable[P, T]) -> Callable[P, T]:
 
 
 _record, _moment = _maker(Record), _maker(Moment)
+as_interval = _maker(Interval)
 
 
-def as_moment(name: str, owner: str, row: Row, schema: RecordedSchema, asked: int) -> Moment:
+def as_moment(name: str, owner: str, row: Row | Standing, schema: RecordedSchema, asked: int) -> Moment:
     """Return a row as the moment that it began."""
     return _moment(name, owner, asked, row.at, row.epoch, row.seq, as_clock(row, schema))
 
 
-def as_clock(row: Row, schema: RecordedSchema) -> Clock:
+def as_clock(row: Row | Standing, schema: RecordedSchema) -> Clock:
     """Return the clock of a row; a schema may have gained states since."""
     ticks = decode_ticks(row.ticks)
     return Clock(schema.states[: len(ticks)], ticks)

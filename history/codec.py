@@ -53,6 +53,16 @@ class Row(NamedTuple):
     arguments: str | None
 
 
+class Standing(NamedTuple):
+    """Where a machine stood at a moment: the part of its row that tells."""
+
+    machine_id: int
+    at: int
+    epoch: int
+    seq: int
+    ticks: bytes
+
+
 COLUMNS = Row._fields
 WRITTEN = COLUMNS[1:]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from history.codec import KIND, RecordedSchema, Row, unpack_masks
+from history.codec import KIND, RecordedSchema, Row, Standing, unpack_masks
 from history.store import Condition, MachineRow, Store
 from history.stream import Known, Stream
 
@@ -153,17 +153,17 @@ class MemoryStore(Store):
             place = bisect_right(mine, after, key=lambda r: r.at)
             return mine[place] if place < len(mine) else None
 
-    def snapshot(self, at: int, machine_ids: Sequence[int] | None) -> list[Row]:
-        """Return the newest row of each machine; see `Store`."""
+    def snapshot(self, at: int, machine_ids: Sequence[int] | None) -> list[Standing]:
+        """Return where each machine stood; see `Store`."""
         with self._lock:
             ids = sorted(self._rows) if machine_ids is None else machine_ids
-            return [row for i in ids if (row := self.newest(i, at)) is not None]
+            return [_standing(row) for i in ids if (row := self.newest(i, at)) is not None]
 
-    def following(self, after: int, machine_ids: Sequence[int] | None) -> list[Row]:
-        """Return the oldest row after a moment of each machine; see `Store`."""
+    def following(self, after: int, machine_ids: Sequence[int] | None) -> list[Standing]:
+        """Return where each machine came to next; see `Store`."""
         with self._lock:
             ids = sorted(self._rows) if machine_ids is None else machine_ids
-            return [row for i in ids if (row := self.oldest(i, after)) is not None]
+            return [_standing(row) for i in ids if (row := self.oldest(i, after)) is not None]
 
     def forgotten(self, at: int) -> list[MachineRow]:
         """Return the machines with a horizon behind a moment."""
@@ -230,6 +230,10 @@ class MemoryStore(Store):
         """Return the number of rows, and of bytes that their variable parts hold."""
         with self._lock:
             return len(self._order), sum(100 + len(r.ticks) + len(r.wide or b"") for r in self._order)
+
+
+def _standing(row: Row) -> Standing:
+    return Standing(row.machine_id, row.at, row.epoch, row.seq, row.ticks)
 
 
 def meets(row: Row, condition: Condition) -> bool:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from history.answers import Diff, Interval, MachineInfo, Moment, Network, Record, as_moment, as_record
+from history.answers import Diff, Interval, MachineInfo, Moment, Network, Record, as_interval, as_moment, as_record
 from history.codec import KINDS, RecordedSchema, Row, unpack_masks
 from history.directory import Directory, Entry, Name
 from history.errors import HorizonError, QuestionError
 from history.search import find_first
-from history.store import Condition, MachineRow, Store
+from history.store import EVERY, Condition, MachineRow, Store
 from history.stream import bits
 from history.times import LogicalTime, When, format_time, parse_when
 from machine.errors import did_you_mean
@@ -77,10 +77,10 @@ class Questions:
             return moment
         if machine is None:
             raise QuestionError(f"{moment} is a time of one machine: ask about one, or give a wall time")
-        return self._at_clock(machine, moment)
+        return self._row_at(machine, moment).at
 
-    def _at_clock(self, machine: Entry, clock: LogicalTime) -> int:
-        """Return when a machine's time first reached a value, by bisection over wall time: in one life, or in turn."""
+    def _row_at(self, machine: Entry, clock: LogicalTime) -> Row:
+        """Return the row at which a machine's time first reached a value, in one life or in each in turn."""
         first, last = self._store.oldest(machine.id, FIRST), self._store.newest(machine.id, LAST)
         if first is None or last is None:
             raise QuestionError(f"{machine.name} has not been at {clock}: nothing is known of it")
@@ -89,7 +89,7 @@ class Questions:
             if row.id == first.id:
                 self._check_kept(machine, clock, first)
             if row.epoch == epoch:
-                return row.at
+                return row
             if clock.epoch is not None:
                 raise QuestionError(f"{machine.name} has not been at {clock}: that epoch ended before")
             epoch = row.epoch  # the first row of the next life that was recorded
@@ -122,9 +122,13 @@ class Questions:
             HorizonError: retention has let that moment go. QuestionError: it was not known yet.
         """
         found = self._directory.one(machine)
-        moment = self._at(at, found)
-        row = self._store.newest(found.id, moment)
-        if row is None:
+        moment = parse_when(at, self._now())
+        if isinstance(moment, LogicalTime):
+            row = self._row_at(found, moment)
+            moment = row.at
+        elif (newest := self._store.newest(found.id, moment)) is not None:
+            row = newest
+        else:
             raise self._too_early(self._directory.row(found), moment)
         return as_moment(found.name, found.owner, row, self._directory.schema_at(found, row.at), moment)
 
@@ -332,10 +336,10 @@ class Questions:
             if active and start is None:
                 start, began = at, True
             elif not active and start is not None:
-                yield Interval(found.name, state, start, at, began, True)
+                yield as_interval(found.name, state, start, at, began, True)
                 start, began = None, False
         if start is not None:
-            yield Interval(found.name, state, start, high if t2 is not None else None, began, False)
+            yield as_interval(found.name, state, start, high if t2 is not None else None, began, False)
 
     def _flips(self, machine: Entry, state: str, low: int, high: int) -> Iterator[tuple[int, bool]]:
         """Yield when a state changed: by its transitions, and where a new recording found it other than it was."""
@@ -446,4 +450,6 @@ def _condition(
         return None
     if activated.bit_count() < len(set(states[2])) or deactivated.bit_count() < len(set(states[3])):
         return None
+    if not (called or changed or activated or deactivated or kinds or source is not None):
+        return EVERY
     return Condition(called, changed, activated, deactivated, kinds, source)

@@ -113,9 +113,12 @@ class Recorder(Tracer):
             called = tx.plan.called_mask
             if not called & self._called_mask:
                 return False
-        changed = 0
-        for i, (before, after) in enumerate(zip(tx.ticks_before, tx.ticks_after, strict=True)):
-            changed |= (before != after) << i
+        if self._has_plans and tx.accepted:
+            changed = tx.plan.changed
+        else:
+            changed = 0
+            for i, (before, after) in enumerate(zip(tx.ticks_before, tx.ticks_after, strict=True)):
+                changed |= (before != after) << i
         if self._changed is not None and not changed & self._changed_mask:
             return False
         return bool((changed | (called if not changed else 0)) & self._tracked_mask)

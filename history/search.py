@@ -6,11 +6,10 @@ from collections.abc import Callable
 from math import isqrt
 
 from history.codec import Row
-from history.store import Condition, Store
+from history.store import EVERY, Store
 
 NEAR = 8  # rows that are read at once where the end is near: a question costs as much as reading three more
 PATIENCE = 12  # looks at places worked out, before every other one halves the rest
-_ANY = Condition()
 
 
 def find_first(
@@ -52,7 +51,7 @@ def find_first(
             middle = min(max(low.at + (high.at - low.at) * aim // rest, begin + 1), high.at - 1)
             chunk = NEAR if rest <= 4 * NEAR else 1
         looks += 1
-        rows = store.scan(machine_id, begin, middle, _ANY, chunk, True)
+        rows = store.scan(machine_id, begin, middle, EVERY, chunk, True)
         was_late = bool(rows) and reached(rows[0])
         if was_late:
             for row in rows:
@@ -64,7 +63,7 @@ def find_first(
             continue
         low, begin = (rows[0] if rows else low), middle
         if chunk == NEAR:
-            rows = store.scan(machine_id, middle, high.at - 1, _ANY, chunk, False)
+            rows = store.scan(machine_id, middle, high.at - 1, EVERY, chunk, False)
             for row in rows:
                 if reached(row):
                     return row

@@ -24,11 +24,11 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, Operati
 from sqlalchemy.pool import StaticPool
 
 from history import statements, tables
-from history.codec import LOW, WRITTEN, RecordedSchema, Row, unpack_masks
+from history.codec import LOW, WRITTEN, RecordedSchema, Row, Standing, unpack_masks
 from history.errors import StorageError
 from history.memory import meets
 from history.statements import Statement
-from history.store import Condition, MachineRow, Store
+from history.store import EVERY, Condition, MachineRow, Store
 from history.stream import Known, Stream
 from history.versions import bring_up, version_of
 
@@ -390,17 +390,18 @@ class SqlStore(Store):
         found = self._ask(statements.OLDEST, machine=machine_id, at=after)
         return Row._make(found[0]) if found else None
 
-    def snapshot(self, at: int, machine_ids: Sequence[int] | None) -> list[Row]:
-        """Return the newest row of each machine; see `Store`."""
+    def snapshot(self, at: int, machine_ids: Sequence[int] | None) -> list[Standing]:
+        """Return where each machine stood; see `Store`."""
         return self._one_each(True, at, machine_ids)
 
-    def following(self, after: int, machine_ids: Sequence[int] | None) -> list[Row]:
-        """Return the oldest row after a moment of each machine; see `Store`."""
+    def following(self, after: int, machine_ids: Sequence[int] | None) -> list[Standing]:
+        """Return where each machine came to next; see `Store`."""
         return self._one_each(False, after, machine_ids)
 
-    def _one_each(self, before: bool, at: int, machine_ids: Sequence[int] | None) -> list[Row]:
+    def _one_each(self, before: bool, at: int, machine_ids: Sequence[int] | None) -> list[Standing]:
         statement = statements.one_each(before, machine_ids is not None, self.dialect == "postgresql")
-        return self._rows(statement, at=at, **({} if machine_ids is None else {"machines": machine_ids}))
+        found = self._ask(statement, at=at, **({} if machine_ids is None else {"machines": machine_ids}))
+        return [Standing._make(row) for row in found]
 
     def forgotten(self, at: int) -> list[MachineRow]:
         """Return the machines with a horizon behind a moment."""
@@ -412,8 +413,12 @@ class SqlStore(Store):
         """Return rows of a window that meet a condition; see `Store`."""
         c = condition
         narrow = max(c.called, c.changed, c.activated, c.deactivated) <= LOW
-        asked = c if narrow else Condition()
-        statement, named = statements.scan(statements.shape_of(asked), newest_first), statements.values_of(asked)
+        asked = c if narrow else EVERY
+        named: dict[str, int | str] = {}
+        if asked is EVERY:
+            statement = statements.EVERY_ROW[newest_first]
+        else:
+            statement, named = statements.scan(statements.shape_of(asked), newest_first), statements.values_of(asked)
         found: list[Row] = []
         while low < high and len(found) < limit:
             chunk = limit if narrow else CHUNK

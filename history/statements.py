@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from history import tables
-from history.codec import KIND
-from history.store import Condition
+from history.codec import KIND, Standing
+from history.store import EVERY, Condition
 
 T = tables.transition
 M = tables.machine
@@ -95,6 +95,9 @@ def scan(shape: Condition, newest_first: bool) -> Statement:
     return Statement(statement.order_by(T.c.at.desc() if newest_first else T.c.at).limit(_b("chunk")))
 
 
+EVERY_ROW = {newest_first: scan(EVERY, newest_first) for newest_first in (True, False)}
+
+
 def shape_of(c: Condition) -> Condition:
     """Return a condition with the same parts, whatever states and machine it names: of these there are few."""
     called, changed, activated, deactivated = map(bool, (c.called, c.changed, c.activated, c.deactivated))
@@ -110,21 +113,22 @@ def values_of(c: Condition) -> dict[str, Any]:
 
 @lru_cache(maxsize=8)
 def one_each(before: bool, some: bool, lateral: bool) -> Statement:
-    """Return the statement for the row of each machine that is next to a moment.
+    """Return the statement for where each machine stood next to a moment.
 
     Args:
         before: the newest at or before it; else the oldest after it.
         some: only of the machines among ``machines``.
         lateral: for PostgreSQL, whose planner makes one walk along the index of it; SQLite's does so of the other.
     """
+    told = [T.c[name] for name in Standing._fields]
     when, order = (T.c.at <= _b("at"), T.c.at.desc()) if before else (T.c.at > _b("at"), T.c.at.asc())
     if lateral:
-        found = sa.select(T).where(T.c.machine_id == M.c.id, when).order_by(order).limit(1).correlate(M).lateral()
+        found = sa.select(*told).where(T.c.machine_id == M.c.id, when).order_by(order).limit(1).correlate(M).lateral()
         statement = sa.select(found).select_from(M).join(found, sa.true()).order_by(M.c.id)
     else:
         first = sa.select(T.c.id).where(T.c.machine_id == M.c.id, when).order_by(order).limit(1)
         chosen = first.correlate(M).scalar_subquery()
-        statement = sa.select(T).select_from(M).join(T, T.c.id == chosen).order_by(M.c.id)
+        statement = sa.select(*told).select_from(M).join(T, T.c.id == chosen).order_by(M.c.id)
     if some:
         statement = statement.where(M.c.id.in_(_b("machines", expanding=True)))
     return Statement(statement)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from history.codec import RecordedSchema, Row
+from history.codec import RecordedSchema, Row, Standing
 from history.stream import Known, Stream
 
 
@@ -48,6 +48,9 @@ class Condition:
     deactivated: int = 0
     kinds: tuple[int, ...] = ()
     caused_by: str | None = None
+
+
+EVERY = Condition()
 
 
 class Store(ABC):
@@ -134,12 +137,12 @@ class Store(ABC):
         """Return the oldest row of a machine after `after`."""
 
     @abstractmethod
-    def snapshot(self, at: int, machine_ids: Sequence[int] | None) -> list[Row]:
-        """Return the newest row at or before `at` of each machine that has one, in one consistent read."""
+    def snapshot(self, at: int, machine_ids: Sequence[int] | None) -> list[Standing]:
+        """Return where each machine stood that has a row at or before `at`, in one consistent read, by id."""
 
     @abstractmethod
-    def following(self, after: int, machine_ids: Sequence[int] | None) -> list[Row]:
-        """Return the oldest row after `after` of each machine that has one, in one consistent read."""
+    def following(self, after: int, machine_ids: Sequence[int] | None) -> list[Standing]:
+        """Return where each machine came to that has a row after `after`, in one consistent read, by id."""
 
     @abstractmethod
     def forgotten(self, at: int) -> list[MachineRow]:

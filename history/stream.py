@@ -15,6 +15,7 @@ from machine import EXCEPTION, Plan, Reader, Source, Transition, Update
 
 logger = logging.getLogger("asyncmachine.history")
 Mapper = Callable[[Mapping[str, Any]], Any]
+KEPT = 256  # plans of which a recorder of some states keeps what they come to
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class Stream:
         self.periods: list[tuple[int, RecordedSchema]] = []
         self.last_sum = 0
         self._picked: tuple[int, ...] = ()
+        self._packed: dict[Plan, tuple[int, int, int, int, bytes | None]] = {}  # under what is picked
         self._whole = False
 
     def begin(self, known: Known) -> None:
@@ -99,8 +101,8 @@ class Stream:
         if isinstance(what, Base):
             return self._encode_base(known, at, what)
         if isinstance(what, Plan):
-            packed = what.memo
-            if not self._whole or packed is None:
+            packed = what.memo if self._whole else self._packed.get(what)
+            if packed is None:
                 packed = self._pack_plan(what)
         elif isinstance(what, Update):
             packed = (UPDATE, *pack_masks(*self._masks(what)))
@@ -121,16 +123,19 @@ class Stream:
         code = _code(plan, True)
         if self._whole:
             plan.memo = (code, *pack_masks(plan.called_mask, plan.changed, plan.after.mask))
-            packed: tuple[int, int, int, int, bytes | None] = plan.memo
-            return packed
+            return plan.memo  # type: ignore[no-any-return]
         masks = (plan.called_mask, plan.changed, plan.after.mask)
-        return (code, *pack_masks(*[self._pick(mask) for mask in masks]))
+        packed = (code, *pack_masks(*[self._pick(mask) for mask in masks]))
+        if len(self._packed) < KEPT:
+            self._packed[plan] = packed
+        return packed
 
     def _pick(self, mask: int) -> int:
         return sum((mask >> i & 1) << bit for bit, i in enumerate(self._picked))
 
     def _encode_base(self, known: Known, at: int, base: Base) -> tuple[Any, ...]:
         # only now: what was appended before it was of the schema before
+        self._packed.clear()
         self._picked, self._whole = base.picked, base.picked == tuple(range(base.total))
         active, changed = active_mask(base.ticks), 0
         if base.schema.hash != known.schema_hash:
