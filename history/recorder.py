@@ -105,17 +105,20 @@ class Recorder(Tracer):
         self._append((self.stream, at, what, transition.ticks_after, transition.seq, transition.source, arguments))
 
     def _wants(self, tx: Transition) -> bool:
-        if isinstance(tx, Update):  # what was called to bring it about is not known
-            called = 0
-            if not isinstance(self._called, Except | None):
-                return False
-        else:
-            called = tx.plan.called_mask
+        if self._has_plans and tx.accepted:  # most often; then the plan tells it all
+            plan = tx.plan
+            called, changed = plan.called_mask, plan.changed
             if not called & self._called_mask:
                 return False
-        if self._has_plans and tx.accepted:
-            changed = tx.plan.changed
         else:
+            if isinstance(tx, Update):  # what was called to bring it about is not known
+                called = 0
+                if not isinstance(self._called, Except | None):
+                    return False
+            else:
+                called = tx.plan.called_mask
+                if not called & self._called_mask:
+                    return False
             changed = 0
             for i, (before, after) in enumerate(zip(tx.ticks_before, tx.ticks_after, strict=True)):
                 changed |= (before != after) << i

@@ -15,6 +15,7 @@ from machine import EXCEPTION, Plan, Reader, Source, Transition, Update
 
 logger = logging.getLogger("asyncmachine.history")
 Mapper = Callable[[Mapping[str, Any]], Any]
+NO_CAUSE = (None, None)
 KEPT = 256  # plans of which a recorder of some states keeps what they come to
 
 
@@ -98,13 +99,16 @@ class Stream:
         assert known is not None
         known.seq += 1
         known.last_at = at
-        if isinstance(what, Base):
-            return self._encode_base(known, at, what)
+        # the machine itself may be in its next life by now
+        tx_id: str | None = f"{known.machine_tick}:{seq}"
         if isinstance(what, Plan):
             packed = what.memo if self._whole else self._packed.get(what)
             if packed is None:
                 packed = self._pack_plan(what)
+        elif isinstance(what, Base):
+            return self._encode_base(known, at, what)
         elif isinstance(what, Update):
+            tx_id = None  # it is no transition, and has no such id
             packed = (UPDATE, *pack_masks(*self._masks(what)))
         else:
             packed = (_code(what.plan, what.accepted), *pack_masks(*self._masks(what)))
@@ -113,9 +117,7 @@ class Stream:
         total = sum(after)
         diff, self.last_sum = total - self.last_sum, total
         known.ticks = ticks = encode_ticks(after)
-        cause = (None, None) if source is None else (source.machine_id, _number(source.transition_id))
-        # The machine itself may be in its next life by now. An update is no transition, and has no such id.
-        tx_id = None if isinstance(what, Update) else f"{known.machine_tick}:{seq}"
+        cause = NO_CAUSE if source is None else (source.machine_id, _number(source.transition_id))
         return (known.machine_id, at, known.epoch, known.seq, *packed, total, diff, ticks, tx_id, *cause, arguments)
 
     def _pack_plan(self, plan: Plan) -> tuple[int, int, int, int, bytes | None]:
