@@ -1,6 +1,7 @@
 """Carry the clocks of machines between processes, by gossip: a core without I/O, and a trio driver. No libp2p yet.
 
-core, boundary                  one peer's whole protocol; what calls it, and what it is told to do in return
+core, boundary, parameters      one peer's whole protocol; what calls it and what it is told in return; what can be tuned
+events, links, dialling         what the core tells; all links and what they share; whom to dial again
 eager, link, repair, messages   the planes that carry records, and what peers say on them
 catalog                         schemas by their hash, fetched once
 pull, serve                     the log of a machine, pulled from its owner
@@ -9,7 +10,7 @@ wire, record, proof, errors     canonical bytes; what an owner signs; evidence a
 identity, hlc                   keys and the domain of a signature; hybrid logical time
 state, ledger, accept           what is known of an owner, of all, and the one way by which it changes
 numbers, buckets                owners by number, for lists of what is kept of each; fingerprints of what is known
-suspicion, detector, liveness   who is suspected, by whom and when; not used by the core yet, nor is the next line
+suspicion, detector, liveness   who is suspected, by whom and when
 membership, members             who is alive, suspect, dead or has left
 driver, transport               the trio shell of a core; the network in memory
 replica                         machines of others, as readers
