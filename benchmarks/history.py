@@ -37,6 +37,13 @@ RING = Schema({n: State(remove=EIGHT) for n in EIGHT})
 FREE = Schema({n: State() for n in EIGHT})
 """Eight states without relations: 256 sets of active states in 8! orders, so that nearly every step is a new one."""
 
+RAW_ONE = "SELECT * FROM transition WHERE machine_id = ? AND at <= ? ORDER BY at DESC LIMIT 1"
+RAW_PAGE = "SELECT * FROM transition WHERE machine_id = ? AND at > ? ORDER BY at LIMIT 51"
+RAW_EACH = """
+SELECT t.machine_id, t.at, t.epoch, t.seq, t.ticks FROM machine JOIN transition AS t ON t.id = (
+    SELECT id FROM transition WHERE machine_id = machine.id AND at <= ? ORDER BY at DESC LIMIT 1
+) ORDER BY machine.id"""
+
 Step = tuple[Callable[..., object], str]
 
 
@@ -237,21 +244,40 @@ def asking(report: Report, url: str, count: int, label: str, goals: bool = True)
     def goal(value: float) -> float | None:
         return value if goals else None
 
-    names = [m.name for m in asked.machines()]
+    machines = asked.machines()
+    names, ids = [m.name for m in machines], [m.id for m in machines]
+    raw = sqlite3.connect(url.removeprefix("sqlite:///"))  # what the database alone takes for the same rows
+    for pragma, value in PRAGMAS.items():
+        raw.execute(f"PRAGMA {pragma}={value}")
+
+    def one() -> object:
+        return raw.execute(RAW_ONE, (rng.choice(ids), moment())).fetchall()
+
+    def each() -> object:
+        return raw.execute(RAW_EACH, (moment(),)).fetchall()
+
+    def page() -> object:
+        return raw.execute(RAW_PAGE, (hot_id, moment())).fetchall()
+
+    hot_id = ids[names.index(hot)]
     rows, size = store.size()
     report.add(f"{label}: {rows:,} transitions, each", size / rows, "B", goal(160))
     for name, question, repeat, limit in (
         ("as of, one machine", lambda: asked.as_of(rng.choice(names), moment()), 2000, 0.1),
+        ("  sqlite3 alone", one, 2000, None),
         ("as of, network of 1,000 machines", lambda: asked.network(moment()), 50, 10),
+        ("  sqlite3 alone", each, 50, None),
         ("as of a logical clock", lambda: asked.as_of(hot, f"@{rng.randrange(1, 1000)}"), 200, None),
         ("intervals, hot machine, 1 % window", lambda: list(asked.intervals(hot, "S1", *window())), 200, 1),
         ("intervals, hot machine, all", lambda: list(asked.intervals(hot, "S1")), 5, None),
         ("a page of 50, hot machine", lambda: asked.page(50, t1=moment(), machines=hot), 200, 0.5),
+        ("  sqlite3 alone", page, 200, None),
         ("a page of 50, all machines", lambda: asked.page(50, t1=moment()), 10, None),
         ("a feed of 1,000", lambda: asked.feed(rng.randrange(count // 2), 1000), 20, None),
     ):
         spent = time_question(question, repeat)
         report.add(f"  {name}", statistics.median(spent), "ms", None if limit is None else goal(limit))
+    raw.close()
     store.close()
 
 
