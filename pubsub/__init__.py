@@ -1,6 +1,6 @@
 """Carry the clocks of machines between processes, by gossip: a core without I/O, and a trio driver. No libp2p yet.
 
-core, boundary, parameters      one peer's whole protocol; what calls it and what it is told in return; what can be tuned
+core, boundary, parameters      one peer's protocol; what calls it and is told in return; what can be tuned
 events, links, dialling         what the core tells; all links and what they share; whom to dial again
 eager, link, repair, messages   the planes that carry records, and what peers say on them
 catalog                         schemas by their hash, fetched once

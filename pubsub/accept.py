@@ -31,6 +31,7 @@ BURST = 40
 STRANGERS_RATE = 100  # records/s of all owners that are not known yet, together
 STRANGERS_BURST = 1000
 COST = SECOND // RATE
+PATIENCE = (BURST - 1) * COST  # us: how far ahead of now an owner may have used its rate up
 MIN_SWEEP = 1024
 MAX_PENDING = 4096  # verified headers with a gap that are remembered
 
@@ -49,6 +50,8 @@ class Verdict(Enum):
     CROWDED = "crowded"  # of a stranger, while the ledger is full
     TOO_FAST = "too fast"
     BAD_SIGNATURE = "bad signature"
+
+    __hash__ = object.__hash__  # that of Enum is a call of Python, and there is one for each record
 
 
 class Bucket:
@@ -81,6 +84,8 @@ class Accepted:
     state: OwnerState | None = None
     before: OwnerState | None = None
     proof: Proof | None = None
+    number: int = field(default=-1, compare=False)
+    """The owner's, where there is a state."""
 
 
 @dataclass(slots=True)
@@ -109,7 +114,7 @@ class Acceptor:
     counts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
     proofs: dict[bytes, Proof] = field(default_factory=dict)
     _paid: dict[int, int] = field(default_factory=dict)
-    """Until when each owner has used up its rate, us; see `_is_ready`. Only of those that were heard of lately."""
+    """Until when each owner has used up its rate, us. Only of those that were heard of lately."""
     _sweep: int = MIN_SWEEP
     _strangers: Bucket | None = None
     _pending: dict[bytes, Header] = field(default_factory=dict)
@@ -143,13 +148,26 @@ class Acceptor:
         if state is None and ledger.is_full and owner != self.own:
             return Accepted(Verdict.CROWDED)
         if not self._pending or self._pending.get(owner) != header:  # else it was let in before
-            who = number if state is not None else None
-            if limited and not self._is_ready(who, now):
-                return Accepted(Verdict.TOO_FAST)
+            # The rate of an owner: one integer does what a bucket of tokens does. It is the generic cell rate algorithm
+            # (ITU-T I.371). Strangers have one rate for all of them, as their keys cost nothing.
+            paid = 0
+            if limited:
+                if number is None or state is None:
+                    if not self._has_room_for_strangers(now):
+                        return Accepted(Verdict.TOO_FAST)
+                else:
+                    paid = self._paid.get(number, 0)
+                    if paid > now + PATIENCE:
+                        return Accepted(Verdict.TOO_FAST)
             if not (header.is_signed(self.domain) if self.is_signed is None else self.is_signed(header)):
                 return Accepted(Verdict.BAD_SIGNATURE)
             if limited:
-                self._take(who, now)
+                if number is None or state is None:
+                    self._take_stranger()
+                else:
+                    self._paid[number] = (paid if paid > now else now) + COST
+                    if len(self._paid) > self._sweep:
+                        self._forget_paid(now)
         if owner == self.own:
             self.clock.observe(header.hlc)
             return Accepted(Verdict.OWN)
@@ -160,53 +178,44 @@ class Acceptor:
             self._remember(header)
             lies = record.full and state is not None and self.merge(None, record) is not None
             return Accepted(Verdict.BACKWARDS if lies else Verdict.GAP)
-        self._commit(new)
-        return Accepted(Verdict.COMMITTED, new, state)
+        return Accepted(Verdict.COMMITTED, new, state, None, self._commit(new))
 
     def _equivocation(self, state: OwnerState, record: Record) -> Accepted:
         """Keep the evidence, and the larger root, so that all peers come to the same state."""
         proof = Proof.of(state.header, record.header)
         assert proof is not None
         self.proofs.setdefault(state.owner, proof)
-        new = None
+        new, number = None, -1
         if record.header.root > state.header.root:
             new = self.merge(None if record.full else state, record)
         if new is None:
             self._remember(record.header)
         else:
-            self._commit(new)
-        return Accepted(Verdict.EQUIVOCATION, new, state, proof)
+            number = self._commit(new)
+        return Accepted(Verdict.EQUIVOCATION, new, state, proof, number)
 
-    def _commit(self, state: OwnerState) -> None:
-        self.ledger.commit(state)
+    def _commit(self, state: OwnerState) -> int:
+        number = self.ledger.commit(state)
         if self._pending:
             pending = self._pending.get(state.owner)
             if pending is not None and pending.order <= state.order:
                 del self._pending[state.owner]
         self.clock.observe(state.header.hlc)
+        return number
 
-    def _is_ready(self, number: int | None, now: int) -> bool:
-        """Tell whether an owner may speak; None: a stranger, whose keys cost nothing: all of them share one rate.
-
-        One integer an owner does what a bucket of tokens does: the generic cell rate algorithm (ITU-T I.371).
-        """
-        if number is not None:
-            return self._paid.get(number, 0) <= now + (BURST - 1) * COST
+    def _has_room_for_strangers(self, now: int) -> bool:
         if self._strangers is None:
             self._strangers = Bucket(STRANGERS_RATE, STRANGERS_BURST, now)
         return self._strangers.ready(now)
 
-    def _take(self, number: int | None, now: int) -> None:
-        """Count one record of an owner that was ready."""
-        if number is None:
-            assert self._strangers is not None
-            self._strangers.take()
-            return
-        paid = self._paid
-        paid[number] = max(paid.get(number, 0), now) + COST
-        if len(paid) > self._sweep:
-            self._paid = {n: until for n, until in paid.items() if until > now}
-            self._sweep = max(MIN_SWEEP, 2 * len(self._paid))
+    def _take_stranger(self) -> None:
+        assert self._strangers is not None
+        self._strangers.take()
+
+    def _forget_paid(self, now: int) -> None:
+        """Drop the owners that have all of their rate again."""
+        self._paid = {number: until for number, until in self._paid.items() if until > now}
+        self._sweep = max(MIN_SWEEP, 2 * len(self._paid))
 
     def _remember(self, header: Header) -> None:
         """Keep the newest verified header of an owner whose body is missing: that may come from anybody then."""

@@ -348,7 +348,7 @@ class Core(Generic[P]):
             if parcel.schemas:
                 self.catalog.want(parcel.schemas, peer, now)
             if peer is not None and self.parameters.links:
-                number = self.ledger.numbers.of(state.owner)
+                number = accepted.number
                 self.links.outbox.mark(number, accepted.before, now)
                 self.links[peer].said[number] = state.header
             if verdict is Verdict.COMMITTED:
@@ -397,7 +397,8 @@ class Core(Generic[P]):
 
     def _take_frame(self, peer: P, link: Link, frame: Frame, now: int, out: list[Output[P]]) -> None:
         link.take(frame, now)
-        states, find, dirty, said = self.ledger.states, self.ledger.numbers.find, self.links.outbox.dirty, link.said
+        states, dirty, said, backlog = self.ledger.states, self.links.outbox.dirty, link.said, link.backlog
+        find = self.ledger.numbers.by_owner.get
         known_already = 0
         for parcel in frame.parcels:
             header = parcel.record.header
@@ -410,8 +411,8 @@ class Core(Generic[P]):
                 known_already += 1
                 if number in dirty:
                     said[number] = header  # it has what we would have told it
-                if number in link.backlog:
-                    del link.backlog[number]
+                if backlog and number in backlog:
+                    del backlog[number]
                 continue
             asked = parcel.record.full and link.asked.pop(short_of(header.owner), self) is None
             if self._consider(parcel, peer, now, out, limited=not asked) is Verdict.BAD_SIGNATURE:

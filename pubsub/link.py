@@ -217,7 +217,7 @@ class Link:
         grant = self._received + WINDOW
         frame = Frame(tuple(parcels), grant, wants, self._ping, notices)
         self._advertised, self._ping, self._owing = grant, False, False
-        self._sent += sum([p.size for p in parcels])
+        self._sent += frame.load
         self.last_flush = now
         self.due = now + self.tau if waiting or self.wants or self.notices else NEVER
         counts = self.counts
@@ -235,7 +235,7 @@ class Link:
         parcels = frame.parcels
         if parcels:
             counts.records_in += len(parcels)
-            self._received += sum([p.size for p in parcels])
+            self._received += frame.load
         if frame.grant > self._granted:
             self._granted = frame.grant
             if self.backlog:

@@ -83,14 +83,19 @@ class Frame:
     wants: tuple[bytes, ...] = ()
     ping: bool = False
     notices: tuple[Notice, ...] = ()
+    load: int = field(init=False, repr=False, compare=False)
+    """Bytes of the parcels: what grants are about."""
+    size: int = field(init=False, repr=False, compare=False)
+    """Bytes on the wire, where all owners have been introduced; `INTRODUCTION` more for each that has not."""
 
-    @property
-    def size(self) -> int:
-        """Bytes on the wire, where all owners have been introduced; `INTRODUCTION` more for each that has not."""
+    def __post_init__(self) -> None:
+        """Add up the sizes: they are asked for at each step of the way."""
         parcels, wants, notices = self.parcels, self.wants, self.notices
+        load = sum([p.size for p in parcels])
         size = 2 + width(self.grant) + width(len(parcels)) + width(len(wants)) + width(len(notices))
-        size += sum([p.size for p in parcels]) + SHORT_BYTES * len(wants)
-        return size + _size_of(notices) if notices else size
+        size += load + SHORT_BYTES * len(wants)
+        object.__setattr__(self, "load", load)
+        object.__setattr__(self, "size", size + _size_of(notices) if notices else size)
 
 
 def _size_of(notices: tuple[Notice, ...]) -> int:

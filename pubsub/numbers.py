@@ -18,7 +18,7 @@ class Numbers:
         shared: whether several cores use it.
     """
 
-    __slots__ = ("_buckets", "_free", "_numbers", "_shorts", "owners", "places", "shared", "shorts")
+    __slots__ = ("_buckets", "_free", "_shorts", "by_owner", "owners", "places", "shared", "shorts")
 
     def __init__(self, *, shared: bool = False) -> None:
         self.owners: list[bytes] = []
@@ -26,7 +26,8 @@ class Numbers:
         self.places: list[int] = []
         """16 bits of the short form, whose lower bits say in which bucket of repair an owner lies; by number."""
         self.shared = shared
-        self._numbers: dict[bytes, int] = {}
+        self.by_owner: dict[bytes, int] = {}
+        """For loops that cannot afford `find`; to be read only."""
         self._shorts: dict[bytes, int] = {}
         self._free: list[int] = []
         self._buckets: dict[int, list[list[int]]] = {}  # number of buckets -> numbers of the owners in each
@@ -37,7 +38,7 @@ class Numbers:
 
     def find(self, owner: bytes) -> int | None:
         """Return the number of an owner, if it has one."""
-        return self._numbers.get(owner)
+        return self.by_owner.get(owner)
 
     def find_short(self, short: bytes) -> int | None:
         """Return the number of the owner with a short form; of two with the same, that of the first."""
@@ -45,7 +46,7 @@ class Numbers:
 
     def of(self, owner: bytes) -> int:
         """Return the number of an owner, a new one if it has none."""
-        number = self._numbers.get(owner)
+        number = self.by_owner.get(owner)
         if number is not None:
             return number
         short = short_of(owner)
@@ -58,7 +59,7 @@ class Numbers:
             self.owners.append(owner)
             self.shorts.append(short)
             self.places.append(place)
-        self._numbers[owner] = number
+        self.by_owner[owner] = number
         self._shorts.setdefault(short, number)
         for count, buckets in self._buckets.items():
             buckets[place & count - 1].append(number)
@@ -68,7 +69,7 @@ class Numbers:
         """Let go of an owner, unless others may still need its number."""
         if self.shared:
             return
-        number = self._numbers.pop(owner)
+        number = self.by_owner.pop(owner)
         self._free.append(number)
         if self._shorts.get(self.shorts[number]) == number:
             del self._shorts[self.shorts[number]]
@@ -80,6 +81,6 @@ class Numbers:
         buckets = self._buckets.get(count)
         if buckets is None:
             buckets = self._buckets[count] = [[] for _ in range(count)]
-            for number in self._numbers.values():
+            for number in self.by_owner.values():
                 buckets[self.places[number] & count - 1].append(number)
         return buckets[at]

@@ -17,7 +17,7 @@ only what the encoder would have written.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 from pubsub.errors import WireError
@@ -65,11 +65,12 @@ class Header:
     lease: int
     root: bytes
     signature: bytes = b""
+    order: tuple[int, int] = field(init=False, repr=False, compare=False)
+    """(epoch, version): what decides which of two headers is newer."""
 
-    @property
-    def order(self) -> tuple[int, int]:
-        """What decides which of two headers is newer."""
-        return self.epoch, self.version
+    def __post_init__(self) -> None:
+        """Make the order once: it is asked for at each step of the way."""
+        object.__setattr__(self, "order", (self.epoch, self.version))
 
     @property
     def is_bye(self) -> bool:

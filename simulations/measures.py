@@ -48,9 +48,9 @@ class Latency(Checker):
         elif isinstance(event, Committed):
             self.commits += 1
             header, before = event.state.header, event.before
-            published = self._published.get(header.owner, {})
-            began = published.get(header.order)
-            if began is None:
+            published = self._published.get(header.owner)
+            began = None if published is None else published.get(header.order)
+            if began is None or published is None:
                 return  # not what its owner published: other checkers have a word for that
             self._note(now - began)
             if before is None or before.header.epoch != header.epoch or before.header.version == header.version - 1:

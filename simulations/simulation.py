@@ -257,6 +257,10 @@ class Simulation:
                 for out in outputs:
                     if out[0] == SEND:
                         send(now, target, out[1], out[2], out[3], out[4])
+                    elif out[0] == NOTIFY:
+                        note(trace.NOTIFIED_KEY | target << trace.PEER_SHIFT)
+                        for checker in self.checkers:
+                            checker.notified(now, target, out[1])
                     else:
                         self._act(target, (out,))
             counts.delivered += delivered

@@ -17,6 +17,9 @@ SIZE_BITS: Final = 22  # a frame is at most 64 kB; a larger size runs into the n
 PEER_BITS: Final = 20
 _OTHER: Final = 1 << 62
 _BATCH: Final = 2**16
+KIND_SHIFT: Final = 52
+PEER_SHIFT: Final = 32
+NOTIFIED_KEY: Final = _OTHER | NOTIFIED << KIND_SHIFT  # and the peer: for the loop that cannot afford a call
 
 
 def frame_key(source: int, target: int) -> int:
@@ -35,7 +38,7 @@ class Trace:
 
     def note(self, kind: int, peer: int, value: int = 0) -> None:
         """Note an event that is not a frame."""
-        self.notes.append(_OTHER | kind << 52 | peer << 32 | value & 0xFFFFFFFF)
+        self.notes.append(_OTHER | kind << KIND_SHIFT | peer << PEER_SHIFT | value & 0xFFFFFFFF)
 
     def end_tick(self, tick: int) -> None:
         """Note the time of what was noted since the last tick."""
