@@ -2,6 +2,7 @@
 
 core, boundary, parameters      one peer's protocol; what calls it and is told in return; what can be tuned
 events, links, dialling         what the core tells; all links and what they share; whom to dial again
+epochs                          which epoch of a key comes next, kept on the disk
 eager, link, repair, messages   the planes that carry records, and what peers say on them
 catalog                         schemas by their hash, fetched once
 pull, serve                     the log of a machine, pulled from its owner

@@ -32,8 +32,9 @@ from pubsub.boundary import (
 from pubsub.catalog import Catalog
 from pubsub.dialling import Dialling
 from pubsub.eager import Eager
+from pubsub.epochs import Epochs
 from pubsub.errors import ExposeError, IdentityError
-from pubsub.events import Committed, Convicted, Published
+from pubsub.events import Committed, Convicted, KeyInUse, Published
 from pubsub.hlc import HybridClock
 from pubsub.identity import Domain, Identity, short_of
 from pubsub.ledger import Ledger
@@ -71,7 +72,6 @@ from pubsub.state import OwnerState, merge
 from pubsub.suspicion import Suspicion
 
 P = TypeVar("P", bound=Hashable)
-EPOCH = "epoch"  # key of the disk
 MAX_DIAL_KNOWN = 8  # one repair in so many is with a known peer that is not connected
 
 
@@ -106,6 +106,7 @@ class Core(Generic[P]):
         self.identity = identity
         self.parameters = parameters or Parameters()
         self.clock = HybridClock(host.wall)
+        self.epochs = Epochs(host.disk, host.wall)
         self.owner_of = owner_of
         self.ledger = Ledger(numbers=numbers)
         self.acceptor = Acceptor(domain, self.ledger, self.clock, identity.owner, allowed, is_signed, merge)
@@ -146,12 +147,17 @@ class Core(Generic[P]):
     # -- inputs
 
     def start(self, now: int) -> list[Output[P]]:
-        """Begin a new life, in an epoch above all earlier ones."""
-        stored = self.host.disk.read(EPOCH)
-        epoch = max(int.from_bytes(stored, "big") + 1 if stored else 1, self.host.wall() // 1000)
-        self._save_epoch(epoch)
+        """Begin a new life, in an epoch above all earlier ones.
+
+        Raises:
+            IdentityError: this key has used up all epochs. Nothing was written.
+        """
+        epoch, has_lived = self.epochs.first()
         self.publisher.epoch = epoch
+        self.epochs.save(epoch)
         self._started = True
+        if has_lived:
+            self.publisher.touch()  # a record without machines, if there are none, ends what others have of that life
         out: list[Output[P]] = []
         if self.parameters.repair:
             self.repair.schedule(now, fast=True)
@@ -253,6 +259,8 @@ class Core(Generic[P]):
             out += self.pulls.timer(now)
         if self.dialling.due <= now:
             out += [(DIAL, peer) for peer in self.dialling.overdue(now)]
+        if self.epochs.due <= now:
+            self._restart(now, out)
         if self.ledger.expire_due <= now:
             self.ledger.expire(now)
         return self._finish(now, out)
@@ -296,7 +304,7 @@ class Core(Generic[P]):
         """Say goodbye: sign a last record, and tell it to all neighbours at once. Nothing is published after it."""
         out: list[Output[P]] = []
         before = self.publisher.state
-        if not self._has_left and self.publisher.flush(bye=True) is not None:
+        if not self._has_left and self._flush_own(out, bye=True):
             self._has_left = True
             self._commit_own(before, now, out)
             out += self.links.flush(now, all_at_once=True)
@@ -321,19 +329,15 @@ class Core(Generic[P]):
         if self.parameters.links and self.links and (self._has_left or not is_eager):
             self.links.outbox.mark(number, before, now)
 
-    def _flush_own(self, out: list[Output[P]]) -> bool:
+    def _flush_own(self, out: list[Output[P]], *, bye: bool = False) -> bool:
         """Sign what is new; tell whether there was anything. What cannot be published is told, once a change."""
-        while self.publisher.has_news:
+        while bye or self.publisher.has_news:
             try:
-                return self.publisher.flush() is not None
+                return self.publisher.flush(bye=bye) is not None
             except ExposeError as error:
                 self.counts.unpublished += 1
                 out.append((NOTIFY, error))
         return False
-
-    def _save_epoch(self, epoch: int) -> None:
-        self.host.disk.write(EPOCH, epoch.to_bytes(8, "big"))
-        self.host.disk.sync()
 
     # -- records
 
@@ -381,16 +385,25 @@ class Core(Generic[P]):
                 self.links.look(link)
 
     def _outlive(self, header: Header, now: int, out: list[Output[P]]) -> None:
-        """Somebody has newer records of this very peer, from a life that the disk forgot: begin an epoch above them."""
+        """Somebody has records of this very peer, from a life that the disk forgot: see to it that it is over."""
         if header.epoch < self.publisher.epoch:
-            return
+            if self.publisher.state is None:  # nothing was published in this life that would end that one
+                self.publisher.touch()
+                self._publish(now, out)
+        elif self.epochs.outlive(header.epoch, now):
+            self._restart(now, out)
+
+    def _restart(self, now: int, out: list[Output[P]]) -> None:
+        """Begin an epoch above all that others have shown of this peer."""
         self.counts.restarts += 1
+        if not self.epochs.begun(now):
+            out.append((NOTIFY, KeyInUse(self.epochs.above)))
         try:
-            self.publisher.restart(header.epoch + 1)
+            self.publisher.restart(self.epochs.above + 1)
         except IdentityError as error:  # no epoch is left above it: this key can never speak again
             out.append((NOTIFY, error))
             return
-        self._save_epoch(self.publisher.epoch)
+        self.epochs.save(self.publisher.epoch)
         self._publish(now, out)
 
     # -- links
@@ -634,6 +647,7 @@ class Core(Generic[P]):
             self.liveness.due,
             self.pulls.due,
             self.dialling.due,
+            self.epochs.due,
             self.ledger.expire_due,
         )
         if due < self._wake:

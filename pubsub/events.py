@@ -28,3 +28,13 @@ class Convicted:
     """An owner has signed two records that contradict each other."""
 
     proof: Proof
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInUse:
+    """Somebody else publishes under this peer's key, again and again: two peers run with it, or it was stolen.
+
+    ``epoch``: the newest that was seen of the other one.
+    """
+
+    epoch: int

@@ -307,3 +307,4 @@ class Publisher:
         self.version = 0
         self.state = None
         self._dirty = dict.fromkeys(self._exposures)
+        self._touched = True

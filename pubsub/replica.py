@@ -3,13 +3,15 @@
 A replica reads, waits and is traced, recorded and piped from as the machine itself; it differs where it must. It moves
 on by records, each of which may stand for many transitions. Its owner's restart begins a new epoch, in which ticks may
 be lower: the clock that never goes back is (epoch, ticks). It is there for whoever asked for it, and costs nothing
-before that.
+before that. An owner that signs two states of one version may make the ledger go back to lower ticks: a replica does
+not follow there, but waits until its owner says something that is not behind what its readers have seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import lt
 
 from machine import Clock, DisposedError, Reader, Schema
 from machine.compiled import compile_schema
@@ -30,11 +32,13 @@ class Staleness:
             taken from the owner's stamp, and as good as the two wall clocks.
         is_left: its owner has said goodbye; it stays as it was.
         is_gone: the machine is no longer published, or its owner was forgotten; it stays as it was, for good.
+        is_ahead: what its owner says now is behind what it shows; it stays as it was, until that is no longer so.
     """
 
     since: int
     is_left: bool
     is_gone: bool
+    is_ahead: bool = False
 
 
 class Replica(Reader):
@@ -44,7 +48,8 @@ class Replica(Reader):
         owner: the public key of who owns it.
         machine_index: its number with its owner.
         epoch, version: of the record of its owner that it is at.
-        is_left, is_gone: see `Staleness`.
+        is_left, is_gone, is_ahead: see `Staleness`.
+        held: how many records it did not follow, as its clock would have gone back.
     """
 
     __slots__ = (
@@ -53,6 +58,8 @@ class Replica(Reader):
         "_stamp",
         "_wall",
         "epoch",
+        "held",
+        "is_ahead",
         "is_gone",
         "is_left",
         "machine_index",
@@ -67,7 +74,8 @@ class Replica(Reader):
         self.machine_index = machine.index
         self.epoch, self.version = state.order
         self.is_left = state.header.is_bye
-        self.is_gone = False
+        self.is_gone = self.is_ahead = False
+        self.held = 0
         self._parent_id = description.parent or None
         self._heard: int | None = None  # us
         self._stamp = wall_ms_of(state.header.hlc)
@@ -82,7 +90,7 @@ class Replica(Reader):
     def staleness(self, now: int) -> Staleness:
         """Return how old what it says may be; `now` is the time that the core is called with."""
         since = now - self._heard if self._heard is not None else 1000 * (self._wall() - self._stamp)
-        return Staleness(max(since, 0), self.is_left, self.is_gone)
+        return Staleness(max(since, 0), self.is_left, self.is_gone, self.is_ahead)
 
     # -- waiting: as anybody's, but nobody waits for what is gone
 
@@ -108,12 +116,16 @@ class Replica(Reader):
         self.is_left = state.header.is_bye
 
     def _follow(self, state: OwnerState, machine: MachineState, schema: Schema) -> None:
-        """Take over what a record says."""
+        """Take over what a record says, unless a tick of this epoch would go back."""
+        same_epoch = self.epoch == state.header.epoch
+        self.is_ahead = same_epoch and _is_behind(machine.ticks, self._time)
+        if self.is_ahead:
+            self.held += 1
+            return
         old = self.schema
         self.tags = machine.description.tags
         self._parent_id = machine.description.parent or None
         self.machine_index = machine.index
-        same_epoch = self.epoch == state.header.epoch
         self.epoch, self.version = state.order
         if schema is not old and schema != old:  # states were added behind the others
             self._schema = compile_schema(schema)
@@ -139,7 +151,9 @@ class Replica(Reader):
             self._waits.dispose(self, self.clock())
 
 
-Key = tuple[bytes, str]
+def _is_behind(published: tuple[int, ...], ticks: Sequence[int]) -> bool:
+    """Tell whether a published vector, which is without the zeros at its end, has a lower tick anywhere."""
+    return any(map(lt, published, ticks)) or any(ticks[len(published) :])
 
 
 class Replicas:

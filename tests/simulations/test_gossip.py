@@ -244,9 +244,6 @@ class SkipsABucket(Core[int]):
 class ForgetsItsEpoch(Core[int]):
     """Begins every life in the same epoch, with version 1: its clock goes back."""
 
-    def _save_epoch(self, epoch: int) -> None:
-        self.publisher.epoch = 0
-
     def _publish(self, now: int, out: Any) -> None:
         self.publisher.epoch = 7
         super()._publish(now, out)
