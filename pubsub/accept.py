@@ -3,7 +3,7 @@
 In this order, the cheap ones first:
 
 1. size, format (the decoders), allowed owners;
-2. is (epoch, version) newer than what is known? An equal one with another root is evidence against its owner;
+2. is (epoch, version) newer than what is known? An equal one in another header is evidence against its owner;
 3. the rate of this owner, and room for it;
 4. the signature, once per header. Only what its owner signed counts for its rate, so nobody else can use that up;
 5. merge into a copy. If the root is the signed one, it is committed; if not, something is missing: a gap.
@@ -143,7 +143,7 @@ class Acceptor:
         if known is not None and header.order <= known:
             if header.order < known:
                 return Accepted(Verdict.OLDER)
-            if state is None or header.root == state.header.root:
+            if state is None or header is state.header or header.repeats(state.header):
                 return Accepted(Verdict.DUPLICATE)
         if state is None and ledger.is_full and owner != self.own:
             return Accepted(Verdict.CROWDED)
@@ -181,12 +181,12 @@ class Acceptor:
         return Accepted(Verdict.COMMITTED, new, state, None, self._commit(new))
 
     def _equivocation(self, state: OwnerState, record: Record) -> Accepted:
-        """Keep the evidence, and the larger root, so that all peers come to the same state."""
+        """Keep the evidence, and the header of the larger rank, so that all peers come to the same state."""
         proof = Proof.of(state.header, record.header)
         assert proof is not None
         self.proofs.setdefault(state.owner, proof)
         new, number = None, -1
-        if record.header.root > state.header.root:
+        if record.header.rank > state.header.rank:
             new = self.merge(None if record.full else state, record)
         if new is None:
             self._remember(record.header)

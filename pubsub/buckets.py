@@ -99,12 +99,15 @@ class Buckets:
                     out[self._numbers.places[number] & count - 1] ^= state.mark
         return tuple(out)
 
-    def entries(self, at: int, count: int) -> tuple[Entry, ...]:
-        """Return what is known of the owners in bucket `at` of `count`, by short form."""
+    def offered(self, at: int, count: int) -> list[tuple[bytes, OwnerState]]:
+        """Return the short forms and states of the owners in bucket `at` of `count`."""
         found, states, shorts = [], self._states, self._numbers.shorts
         for number in self._numbers.bucket(at, count):
             state = states[number] if number < len(states) else None
             if state is not None and number not in self._hidden:
-                header = state.header
-                found.append((shorts[number], header.epoch, header.version, header.root[0]))
-        return tuple(sorted(found))
+                found.append((shorts[number], state))
+        return found
+
+    def entries(self, at: int, count: int) -> tuple[Entry, ...]:
+        """Return what is known of the owners in bucket `at` of `count`, by short form."""
+        return tuple(sorted([(short, *state.order, state.mark) for short, state in self.offered(at, count)]))

@@ -25,10 +25,12 @@ from pubsub.errors import WireError
 from pubsub.identity import SHORT_BYTES, short_of
 from pubsub.messages import (
     BUCKET_BYTES,
+    ENTRY_BYTES,
     MAX_PAGE,
     MAX_PLACE,
     MAX_ROW,
     MAX_ROWS,
+    MAX_WANTS,
     Announcement,
     Bodies,
     Entries,
@@ -58,9 +60,8 @@ PING = LAST = UNTIL = 1  # flags
 MAX_INTRODUCED = 16_384  # owners in one direction of a link; about 3 MB in a decoder
 MAX_FULL = 64  # buckets in full that one summary may ask for
 MAX_NOTICE = 1024  # bytes
-# Bytes of a message. A link sends 64 kB of parcels, or one that is larger, with some introductions and wants. Entries
-# and wants are not in pages: they have room for the 65,536 owners that a ledger holds.
-MAX_SIZE: Final = {TOPIC: MAX_RECORD + 1, LINK: 1 << 17, SYNC: 1 << 20, CATALOG: 1 << 17, HISTORY: 1 << 17}
+# Bytes of a message: of 64 kB of what is paged, or one parcel that is larger, with some introductions and wants.
+MAX_SIZE: Final = {TOPIC: MAX_RECORD + 1, LINK: 1 << 17, SYNC: 1 << 17, CATALOG: 1 << 17, HISTORY: 1 << 17}
 
 _U16, _U32 = struct.Struct(">H"), struct.Struct(">I")
 _ENTRY = struct.Struct(f">{SHORT_BYTES}sI")
@@ -202,11 +203,11 @@ def _encode_summary(summary: Summary) -> bytes:
 
 
 def _encode_entries(entries: Entries) -> bytes:
-    out = [bytes((ENTRIES,)), varint(entries.buckets), varint(len(entries.entries))]
+    out = [bytes((ENTRIES, LAST * entries.last)), varint(entries.buckets), varint(len(entries.entries))]
     for bucket, found in entries.entries:
         out += (_U16.pack(bucket), varint(len(found)))
-        for short, epoch, version, root in found:
-            out.append(_ENTRY.pack(short, epoch) + varint(version) + bytes((root,)))
+        for short, epoch, version, mark in found:
+            out.append(_ENTRY.pack(short, epoch) + varint(version) + _U32.pack(mark))
     return b"".join(out)
 
 
@@ -250,7 +251,7 @@ def _read_parcel(reader: Reader) -> bytes:
 
 
 def _read_wants(reader: Reader) -> tuple[bytes, ...]:
-    return tuple([reader.take(SHORT_BYTES) for _ in range(_count(reader, SHORT_BYTES))])
+    return tuple([reader.take(SHORT_BYTES) for _ in range(reader.varint(MAX_WANTS))])
 
 
 def _decode_notice(data: bytes) -> Notice:
@@ -291,18 +292,21 @@ def _check_buckets(listed: Iterable[int], count: int) -> None:
 
 
 def _read_entries(reader: Reader) -> Entries:
+    last = _flag(reader)
     count = _read_buckets(reader)
     groups: list[tuple[int, tuple[Entry, ...]]] = []
     for _ in range(_count(reader, BUCKET_BYTES + 1)):
         (bucket,) = _U16.unpack(reader.take(BUCKET_BYTES))
-        groups.append((bucket, tuple([_read_entry(reader) for _ in range(_count(reader, _ENTRY.size + 2))])))
+        groups.append((bucket, tuple([_read_entry(reader) for _ in range(_count(reader, ENTRY_BYTES + 1))])))
     _check_buckets([bucket for bucket, _ in groups], count)
-    return Entries(count, tuple(groups))
+    return Entries(count, tuple(groups), last)
 
 
 def _read_entry(reader: Reader) -> Entry:
     short, epoch = _ENTRY.unpack(reader.take(_ENTRY.size))
-    return short, epoch, reader.varint(), reader.byte()
+    version = reader.varint()
+    (mark,) = _U32.unpack(reader.take(4))
+    return short, epoch, version, mark
 
 
 def _read_exchange(reader: Reader) -> Exchange:

@@ -12,13 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pubsub.messages import MAX_FRAME, Frame, Notice, Parcel
+from pubsub.messages import MAX_FRAME, MAX_WANTS, Frame, Notice, Parcel
 from pubsub.record import Header
 from pubsub.state import OwnerState
 
 FIRST = 10_000  # us that the first news waits for company where nothing was said lately
 WINDOW = 256 * 1024  # bytes under way to one receiver
-MAX_WANTS = 512  # in one frame
 MAX_ASKED = 8192
 MAX_NOTICES = 64  # in one frame
 MAX_UNTOLD = 4096  # notices that wait

@@ -4,7 +4,8 @@ Each message begins with its kind (u8); numbers and counts are varints, and flag
 
     frame     flags (1 ping), grant, parcels, wants (8 B each), notices (length, bytes)
     summary   fingerprints (4 B each), buckets in full (2 B each)
-    entries   buckets, then of each that differs: bucket 2 B, entries (short 8 B, epoch 4 B, version, root's first byte)
+    entries   flags (1 last), buckets, then of each that differs: bucket 2 B, entries (short 8 B, epoch 4 B, version,
+              mark 4 B)
     exchange  flags (1 last), parcels, wants (8 B each)
     ask       hashes (16 B each)
     bodies    flags (1 last), schemas (length, canonical form)
@@ -31,8 +32,9 @@ from pubsub.record import HASH_BYTES, Record
 INTRODUCTION = KEY_BYTES - SHORT_BYTES  # bytes more of a record whose owner is there in full
 FINGERPRINT_BYTES = 4
 BUCKET_BYTES = 2
-ENTRY_BYTES = SHORT_BYTES + 5  # and the version
+ENTRY_BYTES = SHORT_BYTES + 8  # and the version
 MAX_FRAME = 64 * 1024
+MAX_WANTS = 512  # in one message
 MAX_ROW = 60 * 1024  # bytes of one row of a history
 MAX_ROWS = 1024  # in one page
 MAX_PAGE = 64 * 1024  # bytes of a page of rows
@@ -116,7 +118,7 @@ class Announcement:
 
 
 Entry = tuple[bytes, int, int, int]
-"""What one peer knows of an owner: short form, epoch, version, first byte of the root."""
+"""What one peer knows of an owner: short form, epoch, version, mark: the first bytes of the rank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,16 +140,20 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """The answer: what the other side knows of the owners in the buckets that differ, in the order of these."""
+    """The answer, page by page: what the other side knows of the owners in the buckets that differ, in their order.
+
+    ``last``: there are no more pages. A page may begin with more of the bucket that the page before ended with.
+    """
 
     buckets: int
     entries: tuple[tuple[int, tuple[Entry, ...]], ...]
+    last: bool = True
     size: int = field(init=False, repr=False, compare=False)
     """Bytes on the wire. There may be thousands of entries, so they are looked at once."""
 
     def __post_init__(self) -> None:
         """Find out the size."""
-        size = 1 + width(self.buckets) + width(len(self.entries))
+        size = 2 + width(self.buckets) + width(len(self.entries))
         for _, found in self.entries:
             size += BUCKET_BYTES + width(len(found)) + ENTRY_BYTES * len(found)
             size += sum([1 if version < 128 else width(version) for _, _, version, _ in found])
@@ -158,7 +164,7 @@ class Entries:
 class Exchange:
     """The rest of a session, page by page: records that the receiver lacks, and owners that the sender lacks.
 
-    ``last``: the sender has nothing more to send.
+    ``last``: of who answers, that these are all the records that were asked for last; of who opened, the end.
     """
 
     parcels: tuple[Parcel, ...]

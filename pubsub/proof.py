@@ -1,8 +1,9 @@
-"""Proofs of equivocation: two headers that an owner signed with the same epoch and version and different roots.
+"""Proofs of equivocation: two different headers that an owner signed with the same epoch and version.
 
-They convict a cheating owner, and find a key that is used twice. Everyone keeps the larger root, so that all agree.
+They convict a cheating owner, and find a key that is used twice. Everyone keeps the one of the larger rank, so that all
+agree.
 
-    proof   first header, second header without its owner; the smaller root comes first
+    proof   first header, second header without its owner; the smaller rank comes first
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ class Proof:
     @classmethod
     def of(cls, one: Header, other: Header) -> Proof | None:
         """Return the proof that two headers are, in either order; None if they can both be honest."""
-        if one.owner != other.owner or one.order != other.order or one.root == other.root:
+        if one.owner != other.owner or one.order != other.order or one.repeats(other):
             return None
-        return cls(one, other) if one.root < other.root else cls(other, one)
+        return cls(one, other) if one.rank < other.rank else cls(other, one)
 
     @property
     def owner(self) -> bytes:

@@ -79,6 +79,18 @@ class Header:
 
     def signed_part(self) -> bytes:
         """Return what is signed, without the domain."""
+    @property
+    def rank(self) -> bytes:
+        """What decides between two headers of an owner with the same order, if it has signed two: the larger one wins.
+
+        It is blake2b-128 of the signed part.
+        """
+        return blake2b(self.signed_part(), digest_size=HASH_BYTES).digest()
+
+    def repeats(self, other: Header) -> bool:
+        """Tell whether this says what another header of the same owner and order says."""
+        return self.root == other.root and (self.flags, self.hlc, self.lease) == (other.flags, other.hlc, other.lease)
+
         return b"".join(
             (
                 bytes((FORMAT, self.flags)),

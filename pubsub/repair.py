@@ -1,34 +1,44 @@
 """P3, repair: find what is missing by fingerprints of buckets, and exchange it. This alone makes all peers agree.
 
-    A  summary: a fingerprint of each bucket of owners                       → B
-    B  entries: what it knows of the owners in the buckets that differ       → A
-    A  exchange: records that B lacks, and which owners A lacks              → B
-    B  exchange: these                                                       → A
+    A  summary: a fingerprint of each bucket of owners                                     → B
+    B  entries, in pages: what it knows of the owners in the buckets that differ           → A
+    A  exchange, in pages: records that B lacks; with the last, a batch of what A lacks    → B
+    B  exchange, in pages: these                                                           → A
+    A  exchange: the next batch; the one flagged as the last is the end                    → B
 
-The fingerprints are those of `pubsub.buckets`. Pages are bounded; a session that breaks is simply tried again.
+The fingerprints are those of `pubsub.buckets`, each end's part is in `pubsub.sessions`. A session that breaks is simply
+tried again. What comes unasked counts for the rates: who cannot take it all asks for it, in a session of its own.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from pubsub.accept import Verdict
 from pubsub.boundary import Message
 from pubsub.buckets import MAX_BUCKETS, MIN_BUCKETS, Buckets
+from pubsub.hlc import wall_ms_of
 from pubsub.ledger import Ledger
-from pubsub.messages import Entries, Exchange, Parcel, Summary, pages
+from pubsub.messages import Entries, Exchange, Parcel, Summary
+from pubsub.record import Header
+from pubsub.sessions import Session, answer_to, entry_pages, exchanges
 from pubsub.state import OwnerState
 
 SECOND = 1_000_000
 PERIOD = 10 * SECOND
-FAST = SECOND // 2  # the period after a session that moved a lot
+FAST = SECOND // 2  # the period after a session that moved what should have been there, or with a new neighbour
 SPREAD = 0.25
-MAX_SESSIONS = 4
+LATE_MS = 3_000  # a record that is older than this should have been there
+MAX_OWN = 2  # sessions at a time that the timer begins
+MAX_SESSIONS = 64  # of others; of each neighbour one
 FULL_EVERY = 16  # sessions; fingerprints collide once in 2**32, and this finds what they hide
 FULL_BUCKETS = 4
-TIMEOUT = 10 * SECOND
+TIMEOUT = 10 * SECOND  # without progress
+
+P = TypeVar("P", bound=Hashable)
 
 
 @dataclass(slots=True)
@@ -47,15 +57,6 @@ class RepairCounts:
 
 
 @dataclass(slots=True)
-class Session:
-    """One session in progress, on either side."""
-
-    since: int
-    mine: bool
-    moved: int = 0
-
-
-@dataclass(slots=True)
 class Repair:
     """The rhythm and the sessions of one peer.
 
@@ -63,15 +64,18 @@ class Repair:
         ledger: what is known.
         rng: chooses when and with whom.
         parcel_of: makes the parcel of a whole state.
+        wall: returns UTC milliseconds.
     """
 
     ledger: Ledger
     rng: random.Random
     parcel_of: Callable[[OwnerState], Parcel]
+    wall: Callable[[], int]
     period: int = PERIOD
     due: int = 0
     counts: RepairCounts = field(default_factory=RepairCounts)
     sessions: dict[tuple[Hashable, int], Session] = field(default_factory=dict)
+    _next: dict[Hashable, None] = field(default_factory=dict)  # neighbours that have more for this peer
 
     @property
     def buckets(self) -> Buckets:
@@ -79,55 +83,51 @@ class Repair:
         return self.ledger.buckets
 
     def schedule(self, now: int, *, fast: bool = False) -> None:
-        """Choose the time of the next session: soon after one that moved a lot, else later and later."""
+        """Choose the time of the next session: soon after a sign that something is missing, else later and later."""
         self.period = FAST if fast else min(PERIOD, 2 * self.period)
-        self.due = now + round(self.period * (1 + SPREAD * (2 * self.rng.random() - 1)))
+        due = now + round(self.period * (1 + SPREAD * (2 * self.rng.random() - 1)))
+        self.due = self.due if fast and now < self.due < due else due
+
+    def choose(self, linked: Collection[P]) -> P | None:
+        """Return the neighbour to begin a session with; None: there is none, or this peer is busy with others."""
+        busy = [peer for (peer, _), session in self.sessions.items() if session.mine]
+        idle = [peer for peer in linked if peer not in busy]
+        if not idle or len(busy) >= MAX_OWN:
+            return None
+        for peer in idle:
+            if peer in self._next:
+                del self._next[peer]
+                return peer
+        return self.rng.choice(idle)
 
     def begin(self, peer: Hashable, stream: int, now: int) -> Summary:
         """Open a session, and return its first message."""
-        self.sessions[peer, stream] = Session(now, mine=True)
+        count = len(self.buckets)
+        self.sessions[peer, stream] = Session(now, True, count)
         self.counts.started += 1
         full: tuple[int, ...] = ()
         if self.counts.started % FULL_EVERY == 0:
-            full = tuple(sorted(self.rng.sample(range(len(self.buckets)), FULL_BUCKETS)))
+            full = tuple(sorted(self.rng.sample(range(count), FULL_BUCKETS)))
         return Summary(tuple(self.buckets.fingerprints), full)
 
-    def answer(self, peer: Hashable, stream: int, summary: Summary, now: int) -> Entries | None:
-        """Take the first message of the other side, and return the entries of what differs; None: refused."""
+    def answer(self, peer: Hashable, stream: int, summary: Summary, now: int) -> list[Entries]:
+        """Take the first message of the other side, and return the entries of what differs; nothing: refused."""
         count = len(summary.fingerprints)
         valid = count.bit_count() == 1 and MIN_BUCKETS <= count <= MAX_BUCKETS
-        theirs = sum(not s.mine for s in self.sessions.values())
+        before = [key for key, session in self.sessions.items() if key[0] == peer and not session.mine]
+        theirs = sum(not session.mine for session in self.sessions.values()) - len(before)
         if not valid or theirs >= MAX_SESSIONS or any(not 0 <= at < count for at in summary.full):
             self.counts.refused += 1
-            return None
+            return []
+        for key in before:  # it has begun anew, so it has given up the one before
+            del self.sessions[key]
+            self.counts.broken += 1
         self.counts.answered += 1
-        self.sessions[peer, stream] = Session(now, mine=False)
         ours = self.buckets.folded(count)
         differ = [at for at in range(count) if ours[at] != summary.fingerprints[at] or at in summary.full]
-        return Entries(count, tuple((at, self.buckets.entries(at, count)) for at in differ))
-
-    def compare(self, entries: Entries) -> list[Exchange]:
-        """Take the entries of the other side, and return what it lacks, in pages, and what this side lacks."""
-        count = entries.buckets
-        push: list[Parcel] = []
-        wants: list[bytes] = []
-        for at, theirs in entries.entries:
-            known = {short: (epoch, version, root) for short, epoch, version, root in theirs}
-            for short, *mine in self.buckets.entries(at, count):
-                other = known.pop(short, None)
-                if other is None or tuple(mine) > other:
-                    state = self.buckets.find(short)
-                    assert state is not None
-                    push.append(self.parcel_of(state))
-                elif other > tuple(mine):
-                    wants.append(short)
-            wants += known
-        return _exchanges(push, wants)
-
-    def serve(self, wants: tuple[bytes, ...]) -> list[Exchange]:
-        """Return the whole states of owners that the other side lacks, in pages."""
-        states = [state for short in wants if (state := self.buckets.find(short)) is not None]
-        return _exchanges([self.parcel_of(state) for state in states], [])
+        if differ:
+            self.sessions[peer, stream] = Session(now, False, count)
+        return entry_pages(count, [(at, self.buckets.entries(at, count)) for at in differ])
 
     def take(
         self,
@@ -135,7 +135,7 @@ class Repair:
         stream: int,
         message: Summary | Entries | Exchange,
         now: int,
-        consider: Callable[[Parcel], Verdict],
+        consider: Callable[[Parcel, bool], Verdict],
     ) -> list[Message] | None:
         """Take a message of a session; return what to answer on its stream; None: the neighbour is to be left.
 
@@ -143,62 +143,83 @@ class Repair:
             peer, stream: which session.
             message: what came.
             now: us.
-            consider: judges a record, and commits it.
+            consider: judges a record, and commits it; it is told whether the rates count for it.
         """
         if isinstance(message, Summary):
-            entries = self.answer(peer, stream, message, now)
-            if entries is None:
-                return []
-            if not entries.entries:
-                del self.sessions[peer, stream]
-            return [entries]
+            return list(self.answer(peer, stream, message, now))
         session = self.sessions.get((peer, stream))
-        if session is None or (isinstance(message, Entries) and not session.mine):
+        if session is None or (isinstance(message, Entries) and (not session.mine or session.is_read)):
             self.counts.unknown += 1
             return []
+        session.since = now
+        out: list[Exchange] = []
         if isinstance(message, Entries):
-            out = self.compare(message) if message.entries else []
-            is_over = not any(page.wants for page in out)
+            try:
+                push = session.compare(message, self.buckets, self.parcel_of)
+            except ValueError:
+                self._break(peer, stream)
+                return []
+            self.counts.pushed += len(push)
+            if message.last:
+                wants = session.ask()
+                if push or wants or not session.is_equal:
+                    out = exchanges(push, wants, last=not wants)
+                is_over = not wants
+            else:
+                out = exchanges(push, (), last=False) if push else []
+                is_over = False
         else:
-            for parcel in message.parcels:
-                verdict = consider(parcel)
-                if verdict is Verdict.BAD_SIGNATURE:
-                    return None
-                session.moved += verdict is Verdict.COMMITTED
-                self.counts.moved += verdict is Verdict.COMMITTED
-            out = self.serve(message.wants) if message.wants else []
-            is_over = message.last
-        self.counts.pushed += sum([len(page.parcels) for page in out])
+            if not self._take_parcels(session, message, consider):
+                return None
+            if session.mine:
+                is_over = False
+                if message.last:
+                    wants = session.ask()
+                    out = [Exchange((), wants, last=not wants)]
+                    is_over = not wants
+            else:
+                if message.wants:
+                    out = answer_to(message.wants, self.buckets, self.parcel_of)
+                    self.counts.pushed += sum([len(page.parcels) for page in out])
+                is_over = message.last
         if is_over:
             self._end(peer, stream, now)
         return list(out)
 
+    def _take_parcels(self, session: Session, message: Exchange, consider: Callable[[Parcel, bool], Verdict]) -> bool:
+        for parcel in message.parcels:
+            verdict = consider(parcel, not session.was_asked(parcel.record))
+            if verdict is Verdict.BAD_SIGNATURE:
+                return False
+            if verdict is Verdict.COMMITTED:
+                self.counts.moved += 1
+                session.news += self._is_late(parcel.record.header)
+            session.refused += verdict is Verdict.TOO_FAST
+        return True
+
+    def _is_late(self, header: Header) -> bool:
+        """Tell whether a record should have come by other ways long ago: where there is one, there are more."""
+        return self.wall() - wall_ms_of(header.hlc) > LATE_MS
+
     def _end(self, peer: Hashable, stream: int, now: int) -> None:
         session = self.sessions.pop((peer, stream))
         self.counts.finished += 1
-        if self.is_large(session.moved):
+        if session.refused:
+            self._next[peer] = None
+        if session.refused or session.news:
             self.schedule(now, fast=True)
+
+    def _break(self, peer: Hashable, stream: int) -> None:
+        del self.sessions[peer, stream]
+        self.counts.broken += 1
 
     def unlinked(self, peer: Hashable) -> None:
         """Drop the sessions with a neighbour that is gone."""
+        self._next.pop(peer, None)
         for key in [key for key in self.sessions if key[0] == peer]:
-            del self.sessions[key]
-            self.counts.broken += 1
+            self._break(*key)
 
-    def is_large(self, moved: int) -> bool:
-        """Tell whether a session moved so much that there is likely more to be found."""
-        return moved > max(8, len(self.ledger) // 50)
-
-    def overdue(self, now: int) -> list[tuple[Hashable, int]]:
-        """Drop the sessions that have taken too long; return them."""
-        late = [key for key, session in self.sessions.items() if now - session.since > TIMEOUT]
-        for key in late:
-            del self.sessions[key]
-            self.counts.broken += 1
-        return late
-
-
-def _exchanges(push: list[Parcel], wants: list[bytes]) -> list[Exchange]:
-    parts = pages(push) or [()]
-    last = len(parts) - 1
-    return [Exchange(part, tuple(wants) if at == 0 else (), at == last) for at, part in enumerate(parts)]
+    def overdue(self, now: int) -> None:
+        """Drop the sessions of which nothing has come for too long."""
+        for key in [key for key, session in self.sessions.items() if now - session.since > TIMEOUT]:
+            self._break(*key)

@@ -76,9 +76,7 @@ class OwnerState(Mapping[int, MachineState]):
         self.owner = header.owner
         self.order = header.order
         self._machines = machines
-        self.mark = int.from_bytes(
-            blake2b(header.root + header.owner + b"%d.%d" % header.order, digest_size=4).digest(), "big"
-        )
+        self.mark = int.from_bytes(header.rank[:4], "big")
         """32 bits for fingerprints: of no linear code, whose changes could cancel each other out by XOR."""
         self.successors: dict[int, tuple[Record, OwnerState | None]] | None = None
         """What records made of this state, by their `id`; only `SharedMerge` fills it."""
@@ -185,7 +183,7 @@ class SharedMerge:
     """
 
     def __init__(self) -> None:
-        self._first: dict[tuple[bytes, int, int, bytes], OwnerState] = {}
+        self._first: dict[tuple[bytes, int, int, bytes, bytes], OwnerState] = {}
 
     def __call__(self, old: OwnerState | None, record: Record) -> OwnerState | None:
         """Return the state after a record; see `merge`."""
@@ -193,7 +191,7 @@ class SharedMerge:
         if old is None or old.header.epoch != header.epoch:
             if not record.full:
                 return merge(old, record)
-            key = (header.owner, header.epoch, header.version, header.root)
+            key = (header.owner, header.epoch, header.version, header.root, header.signature)
             known = self._first.get(key)
             if known is None and (known := merge(None, record)) is not None:
                 self._first[key] = known

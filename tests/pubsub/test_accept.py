@@ -368,12 +368,12 @@ def test_what_is_forgotten_is_remembered_until_then_and_within_bounds() -> None:
 # -- equivocation
 
 SIDES = sorted(
-    [owned(2, machine(0, 2)), owned(2, machine(0, 1, 5)), owned(2, machine(0, 1))], key=lambda s: s.header.root
+    [owned(2, machine(0, 2)), owned(2, machine(0, 1, 5)), owned(2, machine(0, 1))], key=lambda s: s.header.rank
 )
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
-def test_the_larger_root_wins_in_whatever_order_the_sides_are_heard(order: tuple[int, ...]) -> None:
+def test_the_larger_rank_wins_in_whatever_order_the_sides_are_heard(order: tuple[int, ...]) -> None:
     receiver = Receiver(ONE)
     accepted = [receiver.consider(SIDES[at].record(), 0) for at in order]
     assert receiver.ledger.get(ANNA.owner) == SIDES[2]

@@ -115,9 +115,9 @@ def summaries(draw: st.DrawFn) -> Summary:
 @st.composite
 def entries(draw: st.DrawFn) -> Entries:
     count = draw(counts)
-    found = st.lists(st.tuples(shorts, st.integers(0, MAX_EPOCH), numbers, st.integers(0, 255)), max_size=4)
+    found = st.lists(st.tuples(shorts, st.integers(0, MAX_EPOCH), numbers, st.integers(0, 2**32 - 1)), max_size=4)
     buckets = sorted(draw(st.sets(st.integers(0, count - 1), max_size=4)))
-    return Entries(count, tuple((bucket, tuple(draw(found))) for bucket in buckets))
+    return Entries(count, tuple((bucket, tuple(draw(found))) for bucket in buckets), draw(st.booleans()))
 
 
 said: dict[int, st.SearchStrategy[Message]] = {
@@ -231,7 +231,7 @@ def header(owner: Identity = ANNA, **more: object) -> Header:
 RECORD = Record(header(), (Part(0, ((1, 5),), 1),))
 SHORT = RECORD.encode(short=True)
 LONG = RECORD.encode()
-PROOF = Proof(header(), header(root=b"\1" * 16))
+PROOF = Proof(*sorted((header(), header(root=b"\1" * 16)), key=lambda head: head.rank))
 SUSPICION = Suspicion(BEN.owner, ANNA.owner, 1, 2, 3).sign(ANNA, DOMAIN)
 PARCEL = Parcel.of(RECORD)
 ASK = short_of(BEN.owner)
@@ -257,8 +257,8 @@ GOLDEN: list[tuple[int, Message, bytes]] = [
     ),
     (
         SYNC,
-        Entries(256, ((2, ()), (255, ((ASK, 1, 300, 7),)))),
-        b"\x03\x80\x02\x02" + b"\x00\x02\x00" + b"\x00\xff\x01" + ASK + b"\x00\x00\x00\x01\xac\x02\x07",
+        Entries(256, ((2, ()), (255, ((ASK, 1, 300, 7),))), last=False),
+        b"\x03\x00\x80\x02\x02" + b"\x00\x02\x00" + b"\x00\xff\x01" + ASK + b"\x00\x00\x00\x01\xac\x02\x00\x00\x00\x07",
     ),
     (SYNC, Exchange((PARCEL,), (ASK,), last=False), b"\x04\x00\x01\x00\x87" + LONG + b"\x01" + ASK),
     (CATALOG, SchemaAsk((b"h" * 16,)), b"\x05\x01" + b"h" * 16),

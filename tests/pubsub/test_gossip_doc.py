@@ -71,7 +71,7 @@ def state_of(version: int, ticks: tuple[int, ...], flags: int = 0) -> OwnerState
 
 FIRST, SECOND, OTHER = state_of(1, (0, 1)), state_of(2, (1, 2)), state_of(2, (3, 2))
 FULL, DELTA = FIRST.record(), SECOND.record(full=False, since=FIRST)
-PROOF = Proof(SECOND.header, OTHER.header)
+PROOF = Proof(*sorted((SECOND.header, OTHER.header), key=lambda head: head.rank))
 SUSPICION = suspect(BEN, DOMAIN, ANNA.owner, (EPOCH, 2), 1_360_000_042)
 SHORT = short_of(ANNA.owner)
 
@@ -208,6 +208,7 @@ EXAMPLES |= {
     ],
     "entries": [
         (b"\3", "kind: entries"),
+        (b"\1", "flags: last"),
         (b"\x10", "buckets"),
         (b"\1", "buckets that follow"),
         (BUCKET.to_bytes(2, "big"), "bucket"),
@@ -215,7 +216,7 @@ EXAMPLES |= {
         (SHORT, "short form"),
         (EPOCH.to_bytes(4, "big"), "epoch"),
         (b"\2", "version"),
-        (SECOND.header.root[:1], "first byte of the root"),
+        (SECOND.mark.to_bytes(4, "big"), "mark"),
     ],
     "exchange": [
         (b"\4", "kind: exchange"),
@@ -253,7 +254,7 @@ MEANT: dict[str, tuple[int, object]] = {
     "record on the topic": (TOPIC, Parcel.of(FULL)),
     "announcement": (TOPIC, Announcement(SUSPICION)),
     "summary": (SYNC, Summary(PRINTS, (3,))),
-    "entries": (SYNC, Entries(16, ((BUCKET, ((SHORT, EPOCH, 2, SECOND.header.root[0]),)),))),
+    "entries": (SYNC, Entries(16, ((BUCKET, ((SHORT, EPOCH, 2, SECOND.mark),)),))),
     "exchange": (SYNC, Exchange((Parcel.of(FULL),), (short_of(BEN.owner),))),
     "schema ask": (CATALOG, SchemaAsk((HASH,))),
     "bodies": (CATALOG, Bodies((BODY,))),
@@ -307,9 +308,9 @@ def test_what_is_hashed_and_signed_is_as_the_page_says() -> None:
     digest = blake2b(raw("machine digest"), digest_size=16).digest()
     assert digest == FIRST[0].digest
     assert blake2b(digest, digest_size=16).digest() == FIRST.header.root
-    marked = FIRST.header.root + ANNA.owner + b"1360000000.1"
-    assert blake2b(marked, digest_size=4).digest() == FIRST.mark.to_bytes(4, "big")
     signed = raw("full record")[: 2 + 32 + 4 + 1 + 8 + 1 + 16]
+    assert blake2b(signed, digest_size=16).digest() == FIRST.header.rank
+    assert FIRST.header.rank[:4] == FIRST.mark.to_bytes(4, "big")
     assert FULL.header.signature == ANNA.sign(text("asyncmachine/clk/1") + text("home") + signed)
     said = text("asyncmachine/clk/1") + text("home") + b"\0suspicion" + raw("suspicion")[1:-64]
     assert SUSPICION.signature == BEN.sign(said)

@@ -228,9 +228,9 @@ class Partly(Repair):
 
     __slots__ = ()
 
-    def answer(self, peer: Hashable, stream: int, summary: Summary, now: int) -> Entries | None:
-        entries = super().answer(peer, stream, summary, now)
-        return entries and Entries(entries.buckets, tuple(e for e in entries.entries if e[0] % 4))
+    def answer(self, peer: Hashable, stream: int, summary: Summary, now: int) -> list[Entries]:
+        found = super().answer(peer, stream, summary, now)
+        return [replace(page, entries=tuple(e for e in page.entries if e[0] % 4)) for page in found]
 
 
 class SkipsABucket(Core[int]):
