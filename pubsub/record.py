@@ -77,8 +77,6 @@ class Header:
         """Whether the owner left with this."""
         return self.flags & BYE != 0
 
-    def signed_part(self) -> bytes:
-        """Return what is signed, without the domain."""
     @property
     def rank(self) -> bytes:
         """What decides between two headers of an owner with the same order, if it has signed two: the larger one wins.
@@ -93,6 +91,8 @@ class Header:
 
         return b"".join(
             (
+    def signed_part(self) -> bytes:
+        """Return what is signed, without the domain."""
                 bytes((FORMAT, self.flags)),
                 self.owner,
                 _FIXED.pack(self.epoch),
