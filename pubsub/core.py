@@ -177,12 +177,12 @@ class Core(Generic[P]):
         self.dialling.linked(peer, dialed_by_us)
         self._streams[peer] = -1 if dialed_by_us else 0
         self.catalog.linked(now)
+        if self.parameters.repair:  # whoever is new may know what others have missed, too
+            self.repair.schedule(now, fast=True)
         if self.parameters.repair and dialed_by_us:
             self._begin_session(peer, now, out)
         return self._finish(now, out)
 
-        if self.parameters.repair:  # whoever is new may know what others have missed, too
-            self.repair.schedule(now, fast=True)
     def link_down(self, now: int, peer: P) -> list[Output[P]]:
         """Forget a neighbour and the sessions with it, and dial it again in a while; or the next time, if it failed."""
         out: list[Output[P]] = []

@@ -89,10 +89,10 @@ class Header:
         """Tell whether this says what another header of the same owner and order says."""
         return self.root == other.root and (self.flags, self.hlc, self.lease) == (other.flags, other.hlc, other.lease)
 
-        return b"".join(
-            (
     def signed_part(self) -> bytes:
         """Return what is signed, without the domain."""
+        return b"".join(
+            (
                 bytes((FORMAT, self.flags)),
                 self.owner,
                 _FIXED.pack(self.epoch),
