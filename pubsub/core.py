@@ -74,6 +74,10 @@ from pubsub.suspicion import Suspicion
 P = TypeVar("P", bound=Hashable)
 MAX_DIAL_KNOWN = 8  # one repair in so many is with a known peer that is not connected
 
+# What a message of the topic must have come to, to be passed on: then its signature is valid.
+CHECKED = (Verdict.COMMITTED, Verdict.GAP, Verdict.BACKWARDS, Verdict.EQUIVOCATION, Verdict.OWN)
+HEARD = (Hearing.NEW, Hearing.WAITING, Hearing.OURSELVES, Hearing.AHEAD)
+
 
 class Core(Generic[P]):
     """One peer.
@@ -124,7 +128,7 @@ class Core(Generic[P]):
         )
         self.liveness: Liveness[P] = Liveness(self.membership, self.ledger.order_of, owner_of)
         self.links: Links[P] = Links(self.ledger, self.parameters.tau)
-        self.repair = Repair(self.ledger, host.random, parcel_of, host.wall)
+        self.repair = Repair(self.ledger, host.random, parcel_of)
         self.eager = Eager(self.parameters.eager_rate)
         self.pulls: Pulls[P] = Pulls(host.random, self._peer_of, self._open_stream)
         self.dialling: Dialling[P] = Dialling(host.random)
@@ -177,8 +181,6 @@ class Core(Generic[P]):
         self.dialling.linked(peer, dialed_by_us)
         self._streams[peer] = -1 if dialed_by_us else 0
         self.catalog.linked(now)
-        if self.parameters.repair:  # whoever is new may know what others have missed, too
-            self.repair.schedule(now, fast=True)
         if self.parameters.repair and dialed_by_us:
             self._begin_session(peer, now, out)
         return self._finish(now, out)
@@ -187,7 +189,7 @@ class Core(Generic[P]):
         """Forget a neighbour and the sessions with it, and dial it again in a while; or the next time, if it failed."""
         out: list[Output[P]] = []
         self._lose(peer, now, out)
-        self.dialling.lost(peer, now)
+        self._drop(self.dialling.lost(peer, now))
         if self.parameters.liveness:
             suspicion = self.liveness.link_down(peer, now)
             if suspicion is not None:
@@ -197,9 +199,15 @@ class Core(Generic[P]):
     def _lose(self, peer: P, now: int, out: list[Output[P]]) -> None:
         """Clear up behind a link that is gone."""
         self.links.pop(peer, None)
+        self._streams.pop(peer, None)
         self.repair.unlinked(peer)
         self.catalog.unlinked(peer, now)
         out += self.pulls.unlinked(now, peer)
+
+    def _drop(self, peer: P | None) -> None:
+        """Forget a peer that had to make room for others that are gone."""
+        if peer is not None:
+            self.liveness.forget(peer)
 
     def receive(self, now: int, peer: P, channel: int, stream: int, message: Message) -> list[Output[P]]:
         """Take a message of a neighbour."""
@@ -226,19 +234,24 @@ class Core(Generic[P]):
         return self._finish(now, out)
 
     def topic(self, now: int, peer: P, message: Message) -> list[Output[P]]:
-        """Take a message of the topic; one that nobody has signed is not passed on."""
+        """Take a message of the topic. It is passed on only if its signature was looked at, and if it is news to some.
+
+        What is old goes no further: to look at its signature would cost more than it is worth to others.
+        """
+        out: list[Output[P]] = []
         if isinstance(message, Announcement):
-            refusal: list[Output[P]] = []
-            if not self._notice(message.notice, None, now, refusal):
-                refusal.append((REFUSE, "bad signature"))
-            return self._finish(now, refusal)
+            hearing = self._notice(message.notice, None, now, out)
+            if hearing not in HEARD:
+                out.append((REFUSE, hearing.value))
+            return self._finish(now, out)
         if not isinstance(message, Parcel) or not self.parameters.eager:
             self.counts.misplaced += 1
             return [(REFUSE, "no record")]
-        self.eager.note(now)
-        out: list[Output[P]] = []
-        verdict = self._consider(message, None, now, out, limited=True)
-        if verdict in (Verdict.BAD_SIGNATURE, Verdict.NOT_ALLOWED, Verdict.TOO_FAST):
+        verdict, header = self._consider(message, None, now, out, limited=True), message.record.header
+        known = self.ledger.get(header.owner) if verdict is Verdict.DUPLICATE else None
+        if verdict in CHECKED or (known is not None and known.header == header):
+            self.eager.note(now)
+        else:
             out.append((REFUSE, verdict.value))
         return self._finish(now, out)
 
@@ -320,9 +333,9 @@ class Core(Generic[P]):
 
     def _commit_own(self, before: OwnerState | None, now: int, out: list[Output[P]]) -> None:
         self._last_flush = now
-        self.liveness.published(now)
         state = self.publisher.state
         assert state is not None
+        self.liveness.published(now, state.order)
         number = self.ledger.commit(state)
         out.append((NOTIFY, Published(state)))
         is_eager = bool(self.parameters.eager and self.links and self.eager.may_publish(now))
@@ -363,7 +376,7 @@ class Core(Generic[P]):
             out.append((NOTIFY, Convicted(accepted.proof)))
             self._announce(accepted.proof, None, now, out)
         torn = verdict is Verdict.EQUIVOCATION and state is None and accepted.proof is not None
-        if torn and accepted.proof is not None:  # the larger rank is to win everywhere, and we have not all of it
+        if torn and accepted.proof is not None:  # the larger root is to win everywhere, and we have not all of it
             torn = accepted.proof.larger == parcel.record.header
         if (verdict is Verdict.GAP or torn) and self.links:
             self.counts.gaps += 1
@@ -374,17 +387,23 @@ class Core(Generic[P]):
         elif verdict is Verdict.OWN:
             self._outlive(parcel.record.header, now, out)
         elif verdict in (Verdict.DUPLICATE, Verdict.OLDER) and peer is not None:
-            self._remind(parcel.record.header, self.links[peer], now)
+            is_honest = self._remind(parcel.record.header, self.links[peer], now)
+            return verdict if is_honest else Verdict.BAD_SIGNATURE
         return verdict
 
-    def _remind(self, header: Header, link: Link, now: int) -> None:
-        """Tell a neighbour that an owner it offers has been forgotten, so that it does the same."""
-        if self.ledger.get(header.owner) is None and self.parameters.liveness:
-            reminder = self.membership.remind(header.owner, header.order, now)
-            self.ledger.renew(header.owner, now + self.parameters.forget_after)
-            if reminder is not None:
-                link.tell(reminder, now)
-                self.links.look(link)
+    def _remind(self, header: Header, link: Link, now: int) -> bool:
+        """Tell a neighbour that an owner it offers was forgotten, so that it does so too; False: it is forged."""
+        if self.ledger.get(header.owner) is not None or not self.parameters.liveness:
+            return True
+        is_signed = self.acceptor.is_signed
+        if not (header.is_signed(self.acceptor.domain) if is_signed is None else is_signed(header)):
+            return False
+        reminder = self.membership.remind(header.owner, header.order, now)
+        self.ledger.renew(header.owner, now + self.parameters.forget_after)
+        if reminder is not None:
+            link.tell(reminder, now)
+            self.links.look(link)
+        return True
 
     def _outlive(self, header: Header, now: int, out: list[Output[P]]) -> None:
         """Somebody has records of this very peer, from a life that the disk forgot: see to it that it is over."""
@@ -421,7 +440,7 @@ class Core(Generic[P]):
             state = states[number] if number is not None and number < len(states) else None
             # most of what neighbours say has been said by another one: this is the inner loop of the network
             if state is not None and (
-                state.header is header or (header.repeats(state.header) and state.order == header.order)
+                state.header is header or (state.header.root == header.root and state.order == header.order)
             ):
                 known_already += 1
                 if number in dirty:
@@ -435,7 +454,7 @@ class Core(Generic[P]):
                 return
         self.acceptor.counts[Verdict.DUPLICATE] += known_already
         for notice in frame.notices:
-            if not self._notice(notice, peer, now, out):
+            if self._notice(notice, peer, now, out) is Hearing.BAD_SIGNATURE:
                 self._accuse(peer, now, out)
                 return
         for short in frame.wants:
@@ -452,6 +471,7 @@ class Core(Generic[P]):
         self.counts.accused += 1
         self.liveness.hung_up(peer)
         self._lose(peer, now, out)
+        self._drop(self.dialling.left(peer))
         out.append((HANG_UP, peer))
 
     # -- members
@@ -460,21 +480,26 @@ class Core(Generic[P]):
         """Return what all owners that are known are held for."""
         return list(self.membership.members())
 
-    def _notice(self, notice: Notice, peer: P | None, now: int, out: list[Output[P]]) -> bool:
-        """Take a notice, and pass it on if it is new; False: it is one that no honest neighbour passes on."""
+    def _notice(self, notice: Notice, peer: P | None, now: int, out: list[Output[P]]) -> Hearing:
+        """Take a notice, and pass it on if it is new; BAD_SIGNATURE: it is one that no honest neighbour passes on."""
         self.counts.notices += 1
         if isinstance(notice, Suspicion):
             if not self.parameters.liveness:
-                return True
+                return Hearing.EARLY
             hearing = self.liveness.hear(notice, now)
             if hearing in (Hearing.NEW, Hearing.WAITING):
                 self._announce(notice, peer, now, out, topic=False)
-            return hearing is not Hearing.BAD_SIGNATURE
+            return hearing
         assert isinstance(notice, Proof)
-        if self.acceptor.convict(notice):
-            out.append((NOTIFY, Convicted(notice)))
-            self._announce(notice, peer, now, out, topic=False)
-        return True
+        if notice.owner in self.acceptor.proofs:
+            return Hearing.DUPLICATE
+        if self.ledger.get(notice.owner) is None:
+            return Hearing.EARLY
+        if not self.acceptor.convict(notice):
+            return Hearing.BAD_SIGNATURE
+        out.append((NOTIFY, Convicted(notice)))
+        self._announce(notice, peer, now, out, topic=False)
+        return Hearing.NEW
 
     def _announce(
         self, notice: Notice, source: P | None, now: int, out: list[Output[P]], *, topic: bool = True
@@ -493,7 +518,7 @@ class Core(Generic[P]):
                 self.links.look(self.links[peer])
             for peer in found.silent:
                 self._lose(peer, now, out)
-                self.dialling.lost(peer, now)
+                self._drop(self.dialling.lost(peer, now))
                 out.append((HANG_UP, peer))
             for suspicion in found.suspicions:
                 self._announce(suspicion, None, now, out)
@@ -525,12 +550,12 @@ class Core(Generic[P]):
             for peer in [p for p in self.dialling.known if p not in self.links and self.owner_of(p) == event.owner]:
                 self.dialling.forget(peer)
                 self.liveness.forget(peer)
-                self._streams.pop(peer, None)
 
     # -- repair
 
     def _repair(self, now: int, out: list[Output[P]]) -> None:
-        self.repair.overdue(now)
+        for peer, _ in self.repair.overdue(now):
+            assert peer is not None
         self.repair.schedule(now)
         rng = self.host.random
         if len(self.dialling.known) > len(self.links) and rng.randrange(MAX_DIAL_KNOWN) == 0:
@@ -538,9 +563,9 @@ class Core(Generic[P]):
             if stranger is not None:
                 out.append((DIAL, stranger))  # the session begins when the link is up
                 return
-        peer = self.repair.choose(self.links)
-        if peer is not None:
-            self._begin_session(peer, now, out)
+        mine = sum(s.mine for s in self.repair.sessions.values())
+        if self.links and mine < 2:
+            self._begin_session(rng.choice(list(self.links)), now, out)
 
     def _begin_session(self, peer: P, now: int, out: list[Output[P]]) -> None:
         stream = self._open_stream(peer)
@@ -557,8 +582,8 @@ class Core(Generic[P]):
     def _take_session(
         self, peer: P, stream: int, message: Summary | Entries | Exchange, now: int, out: list[Output[P]]
     ) -> None:
-        def consider(parcel: Parcel, limited: bool) -> Verdict:
-            return self._consider(parcel, peer, now, out, limited=limited)
+        def consider(parcel: Parcel) -> Verdict:
+            return self._consider(parcel, peer, now, out, limited=False)
 
         answers = self.repair.take(peer, stream, message, now, consider)
         if answers is None:

@@ -113,10 +113,16 @@ class Liveness(Generic[P]):
             self.deny_due = min(self.deny_due, max(now, self._published + DENY_PAUSE))
         return hearing
 
-    def published(self, now: int) -> None:
-        """Note that this peer has published, whatever for: that denies what was said before."""
+    def published(self, now: int, order: Order) -> None:
+        """Note that this peer has published, whatever for: that denies what was said before.
+
+        But not what was said of this very (epoch, version), before there was such a record.
+        """
         self._published = now
         self.deny_due = NEVER
+        if self.membership.published(order):
+            self.denied += 1
+            self.deny_due = now + DENY_PAUSE
 
     def forget(self, peer: P) -> None:
         """Drop what is kept about a neighbour that will not be dialled any more."""

@@ -117,7 +117,9 @@ class Membership:
         self._early: dict[bytes, list[Suspicion]] = {}  # by who is not known, the longest waiting first
         self._early_count = 0
         self._buckets: dict[bytes, Bucket] = {}
+        self._foretold: list[Order] = []  # suspicions of records that this peer has yet to publish, the next ones first
         self._reminders: dict[bytes, Suspicion] = {}
+        self._reminding: Bucket | None = None  # beside the rate of suspicions: what others offer must not silence those
         self.events: list[Event] = []
         self.spread: list[Suspicion] = []
         self.counts: dict[Hearing, int] = dict.fromkeys(Hearing, 0)
@@ -236,7 +238,7 @@ class Membership:
             return None  # it has been said
         if self._ledger.get(target) is None or (case is None and len(self._cases) >= MAX_CASES):
             return None
-        suspicion = self._say(target, order, since_ago, now)
+        suspicion = self._say(target, order, since_ago, now, self._bucket(own, now))
         if suspicion is not None:
             if case is None:
                 case = self._cases[target] = _Case(Status.ALIVE, now)
@@ -254,19 +256,20 @@ class Membership:
         known = self._reminders.get(target)
         if known is not None and known.order == order:
             return known
-        suspicion = self._say(target, order, 2 * self._half, now)
+        if self._reminding is None:
+            self._reminding = Bucket(RATE, BURST, now)
+        suspicion = self._say(target, order, 2 * self._half, now, self._reminding)
         if suspicion is not None:
             self._reminders[target] = suspicion
             if len(self._reminders) > MAX_REMINDERS:
                 del self._reminders[next(iter(self._reminders))]
         return suspicion
 
-    def _say(self, target: bytes, order: Order, since_ago: int, now: int) -> Suspicion | None:
-        own = self._identity.owner
-        if not self._may_speak(own, now):
+    def _say(self, target: bytes, order: Order, since_ago: int, now: int, bucket: Bucket) -> Suspicion | None:
+        if not bucket.ready(now):
             self.withheld += 1
             return None
-        self._buckets[own].take()
+        bucket.take()
         return suspect(self._identity, self._domain, target, order, (self._wall() - since_ago // 1000) // 1000)
 
     def hear(self, suspicion: Suspicion, now: int) -> Hearing:
@@ -302,11 +305,12 @@ class Membership:
             return Hearing.CROWDED
         if self._ledger.get(witness) is None:
             return self._wait_for(witness, suspicion)
-        if not self._may_speak(witness, now):
+        bucket = self._bucket(witness, now)
+        if not bucket.ready(now):
             return Hearing.TOO_FAST
         if not (suspicion.is_signed(self._domain) if self._is_signed is None else self._is_signed(suspicion)):
             return Hearing.BAD_SIGNATURE
-        self._buckets[witness].take()
+        bucket.take()
         if case is None:
             case = self._cases[target] = _Case(Status.ALIVE, now)
         if suspicion.order != order or self._is_gone(witness):
@@ -315,13 +319,22 @@ class Membership:
         return Hearing.NEW
 
     def _judge_own(self, suspicion: Suspicion, order: Order | None) -> Hearing:
-        if suspicion.order != order:
-            return Hearing.AHEAD
         state = self._ledger.get(suspicion.target)
-        if state is None or state.header.is_bye:
+        if suspicion.order == order and (state is None or state.header.is_bye):
             return Hearing.LEFT
-        valid = suspicion.is_signed(self._domain) if self._is_signed is None else self._is_signed(suspicion)
-        return Hearing.OURSELVES if valid else Hearing.BAD_SIGNATURE
+        if not (suspicion.is_signed(self._domain) if self._is_signed is None else self._is_signed(suspicion)):
+            return Hearing.BAD_SIGNATURE
+        if suspicion.order == order:
+            return Hearing.OURSELVES
+        if suspicion.order not in self._foretold:  # of too many, the furthest ones go, as with those who wait for them
+            self._foretold = sorted([*self._foretold, suspicion.order])[:MAX_WAITING]
+        return Hearing.AHEAD
+
+    def published(self, order: Order) -> bool:
+        """Note a record of this peer itself; tell whether it was suspected before there was one."""
+        is_foretold = order in self._foretold
+        self._foretold = [later for later in self._foretold if later > order]
+        return is_foretold
 
     def _count(self, target: bytes, case: _Case, suspicion: Suspicion, now: int) -> None:
         """Let a statement count. The deadline is measured from the first one, so that it can only come nearer."""
@@ -359,13 +372,14 @@ class Membership:
     def _is_gone(self, owner: bytes) -> bool:
         return self.status_of(owner) in (Status.DEAD, Status.LEFT)
 
-    def _may_speak(self, witness: bytes, now: int) -> bool:
+    def _bucket(self, witness: bytes, now: int) -> Bucket:
+        """Return what bounds the rate of a witness."""
         bucket = self._buckets.get(witness)
         if bucket is None:
             if len(self._buckets) >= MAX_BUCKETS:
                 del self._buckets[next(iter(self._buckets))]
             bucket = self._buckets[witness] = Bucket(RATE, BURST, now)
-        return bucket.ready(now)
+        return bucket
 
     # -- time
 

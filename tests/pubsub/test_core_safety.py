@@ -5,21 +5,26 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from machine import Machine, Schema, State, Tracer, Transition
 from pubsub import Description, Domain, Header, Identity, IdentityError, MachineState, OwnerState, Proof
-from pubsub.boundary import LINK, NEVER, NOTIFY, SEND, WAKE, Host
+from pubsub.boundary import DIAL, HANG_UP, LINK, NEVER, NOTIFY, REFUSE, SEND, WAKE, Host
 from pubsub.core import Core
+from pubsub.dialling import MAX_GONE, Dialling
 from pubsub.epochs import FIRST, LONGEST, QUIET, Epochs
 from pubsub.errors import ExposeError
 from pubsub.events import KeyInUse
-from pubsub.members import Status
-from pubsub.messages import Frame, Parcel
-from pubsub.record import MAX_EPOCH
+from pubsub.members import Hearing, Status
+from pubsub.membership import BURST, MAX_WAITING
+from pubsub.messages import Announcement, Frame, Parcel
+from pubsub.parameters import Parameters
+from pubsub.record import MAX_EPOCH, Record
 from pubsub.state import root_of
+from pubsub.suspicion import suspect
 from simulations.disk import Disk
 
 DOMAIN = Domain("safety")
@@ -289,3 +294,171 @@ def test_a_replica_does_not_go_back_with_an_owner_that_signs_two_states() -> Non
     tell(net, 1, 2, state_of(ben, (1,), schema=schema, order=(6, 1)))
     assert (replica.time()[:2], replica.epoch) == ((1, 0), 6)  # the clock is (epoch, ticks)
     assert seen.times == [(9, 1, 0), (1, 0, 0)]
+
+
+# -- what neighbours and the topic say
+
+
+def outputs(kind: int, result: Sequence[Any]) -> list[Any]:
+    return [out for out in result if out[0] == kind]
+
+
+def forged(state: OwnerState, version: int) -> Record:
+    """Return a record that looks older or newer, and that nobody has signed."""
+    return Record(replace(state.header, version=version, signature=bytes(64)), ())
+
+
+def proof_against(who: Identity) -> Proof:
+    proof = Proof.of(state_of(who, (1,)).header, state_of(who, (2,)).header)
+    assert proof is not None
+    return proof
+
+
+def test_a_bad_proof_costs_the_neighbour_its_connection() -> None:
+    net = Net()
+    core = net.start(1)
+    net.do(1, core.link_up(0, 2, False))
+    tell(net, 1, 2, state_of(identity(3)))
+    good = proof_against(identity(3))
+    bad = [replace(good, larger=replace(good.larger, signature=bytes([n]) * 64)) for n in range(60)]
+    result = core.receive(0, 2, LINK, 0, Frame((), 1 << 30, (), False, (*bad, good)))
+    assert outputs(HANG_UP, result) == [(HANG_UP, 2)]
+    assert core.counts.accused == 1
+    assert core.counts.notices == 1  # nothing behind the first one was looked at
+    assert core.acceptor.proofs == {}
+
+
+def test_a_proof_that_cannot_be_judged_or_is_known_is_nobodys_fault() -> None:
+    net = Net()
+    core = net.start(1)
+    net.do(1, core.link_up(0, 2, False))
+    proof = proof_against(identity(3))
+    bad = replace(proof, larger=replace(proof.larger, signature=bytes(64)))
+    core.receive(0, 2, LINK, 0, Frame((), 1 << 30, (), False, (proof, bad)))  # of an owner that nobody knows
+    assert core.acceptor.proofs == {}
+    tell(net, 1, 2, state_of(identity(3)))
+    core.receive(0, 2, LINK, 0, Frame((), 1 << 30, (), False, (proof, bad)))
+    assert core.acceptor.proofs == {identity(3).owner: proof}
+    assert core.counts.accused == 0
+
+
+def test_the_topic_passes_on_only_what_was_verified() -> None:
+    net = Net()
+    core = net.start(1, parameters=Parameters(eager=True))
+    ben = state_of(identity(3), order=(5, 7))
+
+    def refused(message: Any) -> list[str]:
+        return [out[1] for out in core.topic(net.now, 2, message) if out[0] == REFUSE]
+
+    assert refused(Parcel.of(ben.record())) == []
+    assert refused(Parcel.of(ben.record())) == []  # of the same header: it may not have come to all
+    assert refused(Parcel.of(forged(ben, 7))) == ["duplicate"]
+    assert refused(Parcel.of(forged(ben, 6))) == ["older"]
+    assert refused(Parcel.of(state_of(identity(3)).record())) == ["older"]  # signed, but nobody needs it
+    assert refused(Parcel.of(forged(ben, 8))) == ["bad signature"]
+    assert core.eager.heard == 2  # the rest does not make the topic busy
+    good = proof_against(identity(3))
+    bad = replace(good, larger=replace(good.larger, signature=bytes(64)))
+    assert refused(Announcement(proof_against(identity(4)))) == ["early"]
+    assert refused(Announcement(bad)) == ["bad signature"]
+    assert refused(Announcement(good)) == []
+    assert refused(Announcement(bad)) == ["duplicate"]
+    tell_of = suspect(identity(4), DOMAIN, identity(3).owner, (5, 7), 0)
+    assert refused(Announcement(tell_of)) == ["early"]
+    assert refused(Parcel.of(state_of(identity(4)).record())) == []
+    assert refused(Announcement(tell_of)) == ["duplicate"]
+    assert refused(Announcement(suspect(identity(4), DOMAIN, identity(3).owner, (5, 6), 0))) == ["refuted"]
+
+
+def test_offers_of_the_forgotten_are_verified_and_do_not_silence_our_suspicions() -> None:
+    net = Net()
+    core = net.start(1)
+    eva, ben = identity(9), identity(3)
+    tell_late = [state_of(eva, order=(5, version)) for version in range(1, 100)]
+    net.do(1, core.link_up(0, 2, False))
+    tell(net, 1, 2, state_of(ben), state_of(eva, order=(5, 500)))
+    core.ledger.forget(eva.owner, 10**12)
+    for state in tell_late:  # honestly signed, but all in one moment
+        net.do(1, core.receive(0, 2, LINK, 0, Frame((Parcel.of(state.record()),), 1 << 30)))
+    assert core.membership.withheld == len(tell_late) - BURST
+    assert core.membership.accuse(ben.owner, 0, 0) is not None
+    result = core.receive(0, 2, LINK, 0, Frame((Parcel.of(forged(tell_late[0], 1)),), 1 << 30))
+    assert outputs(HANG_UP, result) == [(HANG_UP, 2)]
+
+
+def test_who_is_suspected_of_a_record_to_come_denies_it_then() -> None:
+    net = Net()
+    anna, ben = net.start(1, lamp()), net.start(2)
+    liar = identity(3)
+    for peer in (1, 2):
+        net.do(peer, net.cores[peer].link_up(0, 3, False))
+        tell(net, peer, 3, state_of(liar))
+    net.link(1, 2)
+    net.run(3)
+    assert anna.publisher.state is not None
+    epoch, version = anna.publisher.state.order
+    lie = suspect(liar, DOMAIN, identity(1).owner, (epoch, version + 1), 0)
+    for peer in (1, 2):
+        net.do(peer, net.cores[peer].receive(net.now, 3, LINK, 0, Frame((), 1 << 30, (), False, (lie,))))
+    anna.publisher.touch()
+    net.do(1, anna.changed(net.now))
+    net.run(0.5)
+    assert ben.membership.status_of(identity(1).owner) is Status.SUSPECT
+    net.run(1)
+    assert ben.membership.status_of(identity(1).owner) is Status.ALIVE
+    assert anna.publisher.state.order == (epoch, version + 2)
+    net.run(3)
+    assert anna.publisher.state.order == (epoch, version + 2)  # once is enough
+
+
+def test_what_is_kept_of_records_to_come_is_bounded() -> None:
+    net = Net()
+    core = net.start(1, lamp())
+    net.do(1, core.link_up(0, 3, False))
+    assert core.publisher.state is not None
+    epoch, version = core.publisher.state.order
+    lies = [suspect(identity(3), DOMAIN, identity(1).owner, (epoch, version + n), 0) for n in range(60, 0, -1)]
+    core.receive(0, 3, LINK, 0, Frame((), 1 << 30, (), False, tuple(lies)))
+    assert core.membership.counts[Hearing.AHEAD] == 60
+    assert core.membership._foretold == [(epoch, version + n) for n in range(1, MAX_WAITING + 1)]
+    bad = replace(lies[0], signature=bytes(64))
+    result = core.receive(0, 3, LINK, 0, Frame((), 1 << 30, (), False, (bad,)))
+    assert outputs(HANG_UP, result) == [(HANG_UP, 3)]
+
+
+# -- strangers that come and go
+
+
+def test_only_so_many_strangers_are_remembered() -> None:
+    net = Net()
+    core = net.start(1)
+    core.link_up(0, 7, True)
+    core.link_down(0, 7)
+    core.link_up(0, 8, False)
+    for peer in range(10_000, 10_000 + MAX_GONE + 100):
+        core.link_up(0, peer, False)
+        core.link_down(0, peer)
+    dialling = core.dialling
+    assert dialling.evicted == 101
+    assert len(dialling.known) == MAX_GONE + 1
+    assert {7, 8} <= dialling.known.keys()  # who is connected, and whom we have dialled ourselves
+    assert 10_100 not in dialling.known
+    assert 10_101 in dialling.known
+    assert core._streams.keys() == {8}
+    assert len(outputs(DIAL, core.timer(10 * SECOND))) == MAX_GONE
+
+
+def test_who_was_dialled_goes_last_and_the_longest_gone_first() -> None:
+    dialling: Dialling[int] = Dialling(random.Random(1))
+    for peer in range(MAX_GONE):
+        dialling.linked(peer, dialed_by_us=True)
+        assert dialling.lost(peer, 0) is None
+    assert dialling.lost(-1, 0) == 0  # a dial that failed
+    dialling.linked(-2, dialed_by_us=False)
+    assert dialling.left(-2) == -2  # left by us
+    dialling.linked(5, dialed_by_us=True)
+    assert dialling.lost(5, 1) is None
+    assert dialling.lost(-3, 1) == 1
+    assert 5 in dialling.known
+    dialling.forget(2)
+    assert dialling.lost(-4, 1) is None

@@ -112,7 +112,7 @@ def test_what_is_said_about_us_is_denied_at_once_and_then_rarely() -> None:
     assert peer.live.hear(suspect(ANNA, DOMAIN, ME.owner, (1, 1), 0), 10 * SECOND) is Hearing.OURSELVES
     assert peer.live.deny_due == peer.live.due == 10 * SECOND
     peer.publish(ME, 2)
-    peer.live.published(10 * SECOND)
+    peer.live.published(10 * SECOND, (1, 2))
     assert peer.live.deny_due == NEVER
     assert peer.live.hear(suspect(ANNA, DOMAIN, ME.owner, (1, 1), 0), 10 * SECOND) is Hearing.REFUTED
     assert peer.live.deny_due == NEVER
