@@ -128,7 +128,7 @@ class Core(Generic[P]):
         )
         self.liveness: Liveness[P] = Liveness(self.membership, self.ledger.order_of, owner_of)
         self.links: Links[P] = Links(self.ledger, self.parameters.tau)
-        self.repair = Repair(self.ledger, host.random, parcel_of)
+        self.repair = Repair(self.ledger, host.random, parcel_of, host.wall)
         self.eager = Eager(self.parameters.eager_rate)
         self.pulls: Pulls[P] = Pulls(host.random, self._peer_of, self._open_stream)
         self.dialling: Dialling[P] = Dialling(host.random)
@@ -181,6 +181,8 @@ class Core(Generic[P]):
         self.dialling.linked(peer, dialed_by_us)
         self._streams[peer] = -1 if dialed_by_us else 0
         self.catalog.linked(now)
+        if self.parameters.repair:  # whoever is new may know what others have missed, too
+            self.repair.schedule(now, fast=True)
         if self.parameters.repair and dialed_by_us:
             self._begin_session(peer, now, out)
         return self._finish(now, out)
@@ -376,7 +378,7 @@ class Core(Generic[P]):
             out.append((NOTIFY, Convicted(accepted.proof)))
             self._announce(accepted.proof, None, now, out)
         torn = verdict is Verdict.EQUIVOCATION and state is None and accepted.proof is not None
-        if torn and accepted.proof is not None:  # the larger root is to win everywhere, and we have not all of it
+        if torn and accepted.proof is not None:  # the larger rank is to win everywhere, and we have not all of it
             torn = accepted.proof.larger == parcel.record.header
         if (verdict is Verdict.GAP or torn) and self.links:
             self.counts.gaps += 1
@@ -440,7 +442,7 @@ class Core(Generic[P]):
             state = states[number] if number is not None and number < len(states) else None
             # most of what neighbours say has been said by another one: this is the inner loop of the network
             if state is not None and (
-                state.header is header or (state.header.root == header.root and state.order == header.order)
+                state.header is header or (header.repeats(state.header) and state.order == header.order)
             ):
                 known_already += 1
                 if number in dirty:
@@ -554,8 +556,7 @@ class Core(Generic[P]):
     # -- repair
 
     def _repair(self, now: int, out: list[Output[P]]) -> None:
-        for peer, _ in self.repair.overdue(now):
-            assert peer is not None
+        self.repair.overdue(now)
         self.repair.schedule(now)
         rng = self.host.random
         if len(self.dialling.known) > len(self.links) and rng.randrange(MAX_DIAL_KNOWN) == 0:
@@ -563,9 +564,9 @@ class Core(Generic[P]):
             if stranger is not None:
                 out.append((DIAL, stranger))  # the session begins when the link is up
                 return
-        mine = sum(s.mine for s in self.repair.sessions.values())
-        if self.links and mine < 2:
-            self._begin_session(rng.choice(list(self.links)), now, out)
+        peer = self.repair.choose(self.links)
+        if peer is not None:
+            self._begin_session(peer, now, out)
 
     def _begin_session(self, peer: P, now: int, out: list[Output[P]]) -> None:
         stream = self._open_stream(peer)
@@ -582,8 +583,8 @@ class Core(Generic[P]):
     def _take_session(
         self, peer: P, stream: int, message: Summary | Entries | Exchange, now: int, out: list[Output[P]]
     ) -> None:
-        def consider(parcel: Parcel) -> Verdict:
-            return self._consider(parcel, peer, now, out, limited=False)
+        def consider(parcel: Parcel, limited: bool) -> Verdict:
+            return self._consider(parcel, peer, now, out, limited=limited)
 
         answers = self.repair.take(peer, stream, message, now, consider)
         if answers is None:
