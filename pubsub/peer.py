@@ -1,0 +1,348 @@
+"""A peer: the shell that a program opens to share its machines, and to read those of others.
+
+    async with open_peer("flights", key_file="ewr.key", connect=["/ip4/127.0.0.1/tcp/4001/p2p/12D3KooW…"]) as peer:
+        peer.expose(machine)
+        other = await peer.replica("JFK")
+        await other.when("Open")
+
+It owns a transport, the core and its driver, and keeps the number of neighbours up. All of it runs in the tasks of the
+`async with`; machines that are exposed belong to the same trio program.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import trio
+
+from machine import Machine, Reader, Schema, Tracer
+from pubsub.boundary import Outputs
+from pubsub.catalog import SchemaKnown
+from pubsub.core import Core
+from pubsub.counters import Counters, counters_of, counters_of_core
+from pubsub.driver import Driver
+from pubsub.errors import ExposeError
+from pubsub.events import Committed
+from pubsub.logs import Log, Logs
+from pubsub.members import Status
+from pubsub.messages import Place
+from pubsub.names import owner_of, peer_id_of
+from pubsub.neighbours import PAUSE, PERIOD, SELF, addresses_in, whom_to_dial
+from pubsub.pull import START, PullEnded, RowsPulled
+from pubsub.replica import Replica
+from pubsub.serve import RowsAsked
+from pubsub.transport.clock import now
+from pubsub.transport.contract import Transport
+from pubsub.transport.errors import TransportError
+
+
+@runtime_checkable
+class Addressed(Protocol):
+    """What a transport has that finds peers by addresses."""
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where this peer listens: full addresses, with its peer id."""
+
+    def learn(self, address: str) -> bytes:
+        """Remember where a peer is; return its public key."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerInfo:
+    """A member of the network, as this peer sees it.
+
+    Attributes:
+        id: its peer id.
+        owner: its public key.
+        status: alive, suspect, dead or left.
+        seen: the stamp of its newest record, ms since 1970 by its own clock.
+        connected: whether it is a neighbour.
+        witnesses: how many say that they do not hear of it.
+    """
+
+    id: str
+    owner: bytes
+    status: Status
+    seen: int
+    connected: bool
+    witnesses: int
+
+
+class Peer:
+    """See `open_peer`, which makes it.
+
+    Attributes:
+        id: the peer id, as libp2p writes it.
+        owner: the public key.
+    """
+
+    def __init__(
+        self,
+        core: Core[bytes],
+        transport: Transport[bytes],
+        *,
+        log: Log | None,
+        notify: Callable[[object], object] | None,
+        rng: random.Random,
+    ) -> None:
+        self.owner = core.identity.owner
+        self.id = peer_id_of(self.owner)
+        self._core = core
+        self._transport = transport
+        self._tell = notify
+        self._rng = rng
+        self._driver: Driver[bytes] = Driver(core, transport, notify=self._notified)
+        self._bells: dict[Reader, _Bell] = {}
+        self._waiting: dict[_Waiting, None] = {}
+        self._logs = Logs(core, self._driver, log)
+        self._known: dict[bytes, None] = {}  # owners whose addresses are known
+        self._tried: dict[bytes, float] = {}  # when they were dialled last, s
+        self._misaddressed = 0
+        self._left = False
+
+    def __repr__(self) -> str:
+        return f"<Peer {self.id}, {len(self._core.links)} neighbours>"
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where this peer listens, with its peer id: what others give to `connect`."""
+        return list(self._transport.addresses) if isinstance(self._transport, Addressed) else []
+
+    # -- this peer's machines
+
+    def expose(self, machine: Machine | Reader) -> None:
+        """Let all others have the machine, and its changes, from now on.
+
+        Raises:
+            ExposeError: it cannot be published as it is. Nothing has changed.
+        """
+        if machine.id == SELF:
+            raise ExposeError(f"the id {SELF!r} is that of the machine in which a peer tells where it is")
+        failures: list[ExposeError] = []
+
+        def expose(at: int) -> Outputs[bytes]:
+            try:
+                return self._core.expose(at, machine)
+            except ExposeError as error:
+                failures.append(error)
+                return ()
+
+        self._driver.call(expose)
+        if failures:
+            raise failures[0]
+        self._bells[machine] = _Bell(self)
+        machine.add_tracer(self._bells[machine])
+
+    def unexpose(self, machine: Machine | Reader) -> None:
+        """Take a machine back: all others are told that it is gone.
+
+        Raises:
+            ExposeError: it is not exposed.
+        """
+        bell = self._bells.pop(machine, None)
+        if bell is None:
+            raise ExposeError(f"{machine.id} is not exposed by this peer")
+        machine.remove_tracer(bell)
+        self._driver.call(self._core.unexpose, machine)
+
+    def _changed(self) -> None:
+        if self._core.publisher.has_news:
+            self._driver.call(self._core.changed)
+
+    # -- the machines of others
+
+    async def replica(self, id: str, owner: str | bytes | None = None) -> Replica:
+        """Return the machine of another peer with this id, as a reader; wait until it is known.
+
+        Args:
+            id: of the machine.
+            owner: peer id or public key of whose machine it is; None: of whoever has one, the first that is known.
+        """
+        waiting = _Waiting(id, None if owner is None else owner_of(owner))
+        found = self._find(waiting)
+        if found is None:
+            self._waiting[waiting] = None
+            try:
+                await waiting.found.wait()
+            finally:
+                del self._waiting[waiting]
+            found = waiting.replica
+        assert found is not None
+        return found
+
+    def _find(self, waiting: _Waiting) -> Replica | None:
+        owners = [owner for owner, _ in self._core.ledger.items()] if waiting.owner is None else [waiting.owner]
+        return next((found for owner in owners if (found := self._core.replica(owner, waiting.id))), None)
+
+    def replicas(
+        self,
+        *,
+        id: str | None = None,
+        tag: str | None = None,
+        owner: str | bytes | None = None,
+        state: str | None = None,
+    ) -> list[Replica]:
+        """Return the machines of others that are known: those with an id, a tag, an owner, an active state."""
+        key = None if owner is None else owner_of(owner)
+        if id is not None and key is not None:
+            found = self._core.replica(key, id)
+            every = [] if found is None else [found]
+        else:
+            every = self._core.replicas()
+        return [
+            replica
+            for replica in every
+            if (replica.id == id if id is not None else replica.id != SELF)
+            and (tag is None or tag in replica.tags)
+            and (key is None or replica.owner == key)
+            and (state is None or (state in replica.state_names and replica.is_active(state)))
+        ]
+
+    def staleness(self, replica: Replica) -> float:
+        """Return for how long nothing new was heard of the owner of a replica, s."""
+        return replica.staleness(now()).since / 1_000_000
+
+    def members(self) -> list[PeerInfo]:
+        """Return all peers that are known, this one among them, by public key."""
+        links = self._core.links
+        found = [
+            PeerInfo(peer_id_of(m.owner), m.owner, m.status, m.seen, m.owner in links, m.witnesses)
+            for m in self._core.members()
+        ]
+        return sorted(found, key=lambda member: member.owner)
+
+    def statistics(self) -> dict[str, Counters]:
+        """Return all counters, by part: what was done, refused and dropped since the start."""
+        out = counters_of_core(self._core)
+        out["driver"] = counters_of(self._driver.statistics())
+        out["addresses"] = {"known": len(self._known), "wrong": self._misaddressed}
+        statistics = getattr(self._transport, "statistics", None)
+        if statistics is not None:
+            out["transport"] = counters_of(statistics())
+        return out
+
+    async def stop(self) -> None:
+        """End without a word, as if this peer had crashed, but for what is on its way. For `open_peer`."""
+        await self._driver.stop()
+
+    async def leave(self) -> None:
+        """Say goodbye, so that others hold this peer for left and not for dead, and end. Nothing is shared any more."""
+        self._left = True
+        self._driver.call(self._core.leave)
+        await self._driver.stop()
+
+    def log(
+        self, owner: str | bytes, id: str, after: Place = START, until: Place | None = None
+    ) -> AsyncGenerator[RowsPulled, None]:
+        """Pull the log of a machine of another peer from its owner, page by page; see `Logs.pull`."""
+        return self._logs.pull(owner_of(owner), id, after, until)
+
+    # -- events of the core
+
+    def _notified(self, event: object) -> None:
+        if isinstance(event, Committed):
+            if event.before is None or event.before.header.epoch != event.state.header.epoch:
+                self._learn(event.state.owner, addresses_in(event.state))
+            if self._waiting:
+                self._look(event.state.owner)
+        elif isinstance(event, SchemaKnown):
+            if self._waiting:
+                self._look(None)
+        elif isinstance(event, RowsAsked | RowsPulled | PullEnded):
+            self._logs.notified(event)
+        if self._tell is not None:
+            self._tell(event)
+
+    def _look(self, owner: bytes | None) -> None:
+        """See whether somebody waits for a machine that is known now; of one owner, or of any."""
+        for waiting in self._waiting:
+            if owner is None or waiting.owner is None or waiting.owner == owner:
+                where = waiting.owner or owner
+                waiting.replica = self._find(waiting) if where is None else self._core.replica(where, waiting.id)
+                if waiting.replica is not None:
+                    waiting.found.set()
+
+    # -- neighbours
+
+    def _learn(self, owner: bytes, addresses: Iterable[str]) -> None:
+        if not isinstance(self._transport, Addressed) or owner == self.owner:
+            return
+        for address in addresses:
+            try:
+                wrong = self._transport.learn(address) != owner
+            except TransportError:
+                wrong = True
+            if wrong:
+                self._misaddressed += 1  # signed by its owner, so it can only send us astray to itself
+            else:
+                self._known[owner] = None
+
+    def _candidates(self) -> Iterator[bytes]:
+        membership, links = self._core.membership, self._core.links
+        for owner in list(self._known):
+            if self._core.ledger.get(owner) is None:
+                del self._known[owner]
+                self._tried.pop(owner, None)
+                continue
+            rested = self._tried.get(owner, -math.inf) + PAUSE <= trio.current_time()
+            if rested and owner not in links and membership.status_of(owner) is Status.ALIVE:
+                yield owner
+
+    async def _keep_neighbours(self) -> None:
+        while True:
+            await trio.sleep(PERIOD * (0.5 + self._rng.random()))
+            for owner in whom_to_dial(len(self._core.links), self._candidates(), self._rng):
+                self._tried[owner] = trio.current_time()
+                self._driver.dial(owner)
+
+    async def run(
+        self, connect: Collection[bytes], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Run until `stop` or `leave`; dial these to begin with. For `open_peer`."""
+        async with trio.open_nursery() as nursery:
+            self._logs.nursery = nursery
+            await nursery.start(self._driver.run)
+            for owner in connect:
+                self._driver.dial(owner)
+            nursery.start_soon(self._keep_neighbours)
+            task_status.started()
+
+
+class _Bell(Tracer):
+    """Calls the core when a machine of this peer has come to rest after a change."""
+
+    id = "pubsub bell"
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+
+    def queue_end(self, machine: Machine) -> None:
+        """Publish what has changed."""
+        self._peer._changed()
+
+    def machine_dispose(self, machine: Reader) -> None:
+        """Publish that it is gone."""
+        self._peer._changed()
+
+    def machine_restored(self, machine: Machine) -> None:
+        """Publish the clock that was restored."""
+        self._peer._changed()
+
+    def schema_change(self, machine: Reader, old: Schema) -> None:
+        """Publish the new schema."""
+        self._peer._changed()
+
+
+class _Waiting:
+    """Somebody waits for a machine."""
+
+    def __init__(self, id: str, owner: bytes | None) -> None:
+        self.id = id
+        self.owner = owner
+        self.found = trio.Event()
+        self.replica: Replica | None = None
