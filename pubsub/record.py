@@ -19,6 +19,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from itertools import pairwise
 
 from pubsub.errors import WireError
 from pubsub.identity import KEY_BYTES, SHORT_BYTES, SIGNATURE_BYTES, Domain, Identity, short_of, verify
@@ -43,6 +44,7 @@ MAX_TAG = 256  # bytes of one tag
 MAX_TAGS = 64
 MAX_TICK = (1 << 53) - 1  # every language can count that far
 MAX_LEASE = 86400  # s
+TWO_BYTES = 128  # a varint from there on has two, up to 16,383, which no state reaches
 MAX_EPOCH = (1 << 32) - 1
 
 DELTA, FULL = 0, 1
@@ -176,19 +178,24 @@ class Part:
         )
 
     def _encode_ticks(self) -> tuple[bytes, int]:
-        flat, before = [len(self.ticks)], -1
+        count, size = len(self.ticks), self.ticks[-1][0] + 1 if self.ticks else 0
+        # What differs: a gap before each tick, of a byte or two, or a zero for each hole; and the number in front.
+        longer = size - 2 * count + (size >= TWO_BYTES) - (count >= TWO_BYTES)
+        if longer < 0 or (longer < (size - count) // TWO_BYTES and longer < self._wide_gaps()):
+            vector = [0] * size
+            for state, tick in self.ticks:
+                vector[state] = tick
+            return varints((size, *vector)), DENSE
+        flat, before = [count], -1
         for state, tick in self.ticks:
             flat += (state - before - 1, tick)
             before = state
-        sparse = varints(tuple(flat))
-        if before < 2 * len(self.ticks):  # a dense vector with more holes is longer
-            vector = [0] * (before + 1)
-            for state, tick in self.ticks:
-                vector[state] = tick
-            dense = varints((len(vector), *vector))
-            if len(dense) < len(sparse):
-                return dense, DENSE
-        return sparse, 0
+        return varints(tuple(flat)), 0
+
+    def _wide_gaps(self) -> int:
+        """Return how many gaps between the listed states have two bytes."""
+        states = [-1, *[state for state, _ in self.ticks]]
+        return sum([later - state > TWO_BYTES for state, later in pairwise(states)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -462,3 +462,19 @@ def test_who_was_dialled_goes_last_and_the_longest_gone_first() -> None:
     assert 5 in dialling.known
     dialling.forget(2)
     assert dialling.lost(-4, 1) is None
+
+
+def test_two_owners_with_one_short_form_break_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("numbers", "ledger"):
+        monkeypatch.setattr(f"pubsub.{module}.short_of", lambda owner: b"collides")
+    net = Net()
+    anna, ben = net.start(1), net.start(2)
+    tell_both = [state_of(identity(peer)) for peer in (3, 4)]
+    net.do(1, anna.link_up(0, 5, False))
+    tell(net, 1, 5, *tell_both)
+    net.run(1)
+    anna.ledger.forget(identity(3).owner, 10**12)
+    net.link(2, 1)
+    net.run(60)
+    assert anna.repair.counts.finished > 0
+    assert ben.repair.counts.finished > 0

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from machine import Schema, State
-from pubsub import Description, Domain, Header, Identity, MachineState, OwnerState, Part, Proof
+from pubsub import Description, Domain, Header, Identity, MachineState, OwnerState, Proof
 from pubsub.accept import Verdict
 from pubsub.boundary import CATALOG, HISTORY, LINK, SYNC, TOPIC
 from pubsub.buckets import Buckets
@@ -49,7 +49,7 @@ from pubsub.repair import RepairCounts
 from pubsub.serve import ServingCounts
 from pubsub.state import merge, root_of
 from pubsub.suspicion import decode_suspicion, suspect
-from pubsub.wire import Reader, text, varint, varints
+from pubsub.wire import Reader, text, varint
 
 PAGE = Path(__file__).parents[2] / "docs" / "gossip.md"
 
@@ -351,18 +351,6 @@ def test_varints_and_texts_are_what_the_code_writes() -> None:
     assert [reader.varint() for _ in range(5)] == [0, 127, 128, 300, 2**64 - 1]
     reader.end()
     assert raw("text") == text("Tür!")
-
-
-def test_ticks_with_many_holes_are_sparse_even_if_that_is_a_byte_longer() -> None:
-    states, at = [], 0
-    for gap in [128, 128] + [1] * 45 + [0] * 253:
-        states.append(at + gap)
-        at += gap + 1
-    assert states[-1] == 2 * len(states)
-    part = Part(0, tuple((state, 1) for state in states))
-    vector = [int(state in states) for state in range(states[-1] + 1)]
-    assert part.encode()[1] == 0
-    assert len(part.encode()) == 3 + len(varints((len(vector), *vector))) + 1
 
 
 # -- numbers and names
