@@ -183,7 +183,7 @@ def encode_frame(frame: Frame, short: Iterable[bool]) -> bytes:
     """Return a frame as bytes; `short` says for each parcel whether its owner is there by the short form."""
     parts = [_parcel(p.record.encode(short=known)) for p, known in zip(frame.parcels, short, strict=True)]
     notices = [varint(len(body)) + body for body in [notice.encode() for notice in frame.notices]]
-    head = bytes((FRAME, PING * frame.ping)) + varint(frame.grant)
+    head = bytes((FRAME, PING * frame.ping)) + varint(frame.grant) + varint(frame.sent)
     return b"".join((head, *_list(parts), *_list(frame.wants), *_list(notices)))
 
 
@@ -232,7 +232,7 @@ def _read_record(reader: Reader) -> Parcel:
 
 def _read_frame(reader: Reader, owners: dict[bytes, bytes]) -> Frame:
     ping = _flag(reader)
-    grant = reader.varint()
+    grant, sent = reader.varint(), reader.varint()
     parcels = []
     for _ in range(_count(reader, _HEAD)):
         data = _read_parcel(reader)
@@ -242,7 +242,7 @@ def _read_frame(reader: Reader, owners: dict[bytes, bytes]) -> Frame:
         parcels.append(Parcel.of(record))
     wants = _read_wants(reader)
     notices = tuple([_decode_notice(reader.take(reader.varint(MAX_NOTICE))) for _ in range(_count(reader, 2))])
-    return Frame(tuple(parcels), grant, wants, ping, notices)
+    return Frame(tuple(parcels), grant, wants, ping, notices, sent)
 
 
 def _read_parcel(reader: Reader) -> bytes:

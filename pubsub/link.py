@@ -110,7 +110,7 @@ class Link:
     last_flush: int = -NEVER
     _sent: int = 0  # bytes of parcels, ever
     _granted: int = WINDOW  # bytes of parcels that the neighbour takes, ever
-    _received: int = 0
+    _received: int = 0  # and what was lost before it
     _advertised: int = WINDOW
     _ping: bool = False
     _owing: bool = False  # an answer, or a grant
@@ -214,7 +214,7 @@ class Link:
             self.due = now + self.tau if waiting else NEVER
             return None
         grant = self._received + WINDOW
-        frame = Frame(tuple(parcels), grant, wants, self._ping, notices)
+        frame = Frame(tuple(parcels), grant, wants, self._ping, notices, self._sent)
         self._advertised, self._ping, self._owing = grant, False, False
         self._sent += frame.load
         self.last_flush = now
@@ -234,7 +234,9 @@ class Link:
         parcels = frame.parcels
         if parcels:
             counts.records_in += len(parcels)
-            self._received += frame.load
+        received = frame.sent + frame.load
+        if received > self._received:  # on a stream it always is where the frame before ended
+            self._received = received
         if frame.grant > self._granted:
             self._granted = frame.grant
             if self.backlog:

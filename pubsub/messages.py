@@ -2,7 +2,7 @@
 
 Each message begins with its kind (u8); numbers and counts are varints, and flags are a u8. See `pubsub.codec`.
 
-    frame     flags (1 ping), grant, parcels, wants (8 B each), notices (length, bytes)
+    frame     flags (1 ping), grant, sent, parcels, wants (8 B each), notices (length, bytes)
     summary   fingerprints (4 B each), buckets in full (2 B each)
     entries   flags (1 last), buckets, then of each that differs: bucket 2 B, entries (short 8 B, epoch 4 B, version,
               mark 4 B)
@@ -78,6 +78,8 @@ class Frame:
         wants: short forms of owners whose whole state is asked for.
         ping: an answer is asked for.
         notices: proofs and suspicions.
+        sent: how many bytes of parcels were sent before, from the beginning of the link: those that were lost on the
+            way, too, or they would be held against the sender for ever.
     """
 
     parcels: tuple[Parcel, ...]
@@ -85,6 +87,7 @@ class Frame:
     wants: tuple[bytes, ...] = ()
     ping: bool = False
     notices: tuple[Notice, ...] = ()
+    sent: int = 0
     load: int = field(init=False, repr=False, compare=False)
     """Bytes of the parcels: what grants are about."""
     size: int = field(init=False, repr=False, compare=False)
@@ -94,7 +97,7 @@ class Frame:
         """Add up the sizes: they are asked for at each step of the way."""
         parcels, wants, notices = self.parcels, self.wants, self.notices
         load = sum([p.size for p in parcels])
-        size = 2 + width(self.grant) + width(len(parcels)) + width(len(wants)) + width(len(notices))
+        size = 2 + width(self.grant) + width(self.sent) + width(len(parcels)) + width(len(wants)) + width(len(notices))
         size += load + SHORT_BYTES * len(wants)
         object.__setattr__(self, "load", load)
         object.__setattr__(self, "size", size + _size_of(notices) if notices else size)

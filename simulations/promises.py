@@ -158,13 +158,13 @@ def _same(left: OwnerState, right: OwnerState) -> bool:
 
 
 class CreditIsKept(Checker):
-    """Of what was sent on a link, never more has arrived than the receiver had granted in what reached the sender.
+    """Of what was sent on a link, arrived or not, there is never more than was granted in what reached the sender.
 
-    Where frames are duplicated nothing is said: the receiver counts, and grants, duplicates like others.
+    Each frame says how much was sent before it. Where nothing is duplicated, what has arrived is added up, too.
     """
 
     def __init__(self) -> None:
-        self._links: dict[tuple[int, int], list[int]] = {}  # -> generation, bytes that arrived, bytes granted
+        self._links: dict[tuple[int, int], list[int]] = {}  # -> generation, bytes sent, arrived, granted
         self._simulation: Simulation | None = None
 
     def started(self, simulation: Simulation) -> None:
@@ -179,17 +179,18 @@ class CreditIsKept(Checker):
         link = self._simulation.network.links[source][target]
         forth = self._account(source, target, link.generation)
         back = self._account(target, source, link.generation)
-        back[2] = max(back[2], message.grant)
-        if link.conditions.duplicate:
-            forth[2] = 2**62
-        forth[1] += sum([parcel.size for parcel in message.parcels])
-        if forth[1] > forth[2]:
-            raise Violation(f"peer {source} sent {forth[1]} bytes to peer {target}, which had granted {forth[2]}")
+        back[3] = max(back[3], message.grant)
+        size = message.load
+        forth[1] = max(forth[1], message.sent + size)
+        forth[2] = forth[2] + size if not link.conditions.duplicate else -(2**62)
+        sent = max(forth[1], forth[2])
+        if sent > forth[3]:
+            raise Violation(f"peer {source} sent {sent} bytes to peer {target}, which had granted {forth[3]}")
 
     def _account(self, source: int, target: int, generation: int) -> list[int]:
         account = self._links.get((source, target))
         if account is None or account[0] != generation:
-            account = self._links[source, target] = [generation, 0, WINDOW]
+            account = self._links[source, target] = [generation, 0, 0, WINDOW]
         return account
 
 

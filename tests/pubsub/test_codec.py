@@ -102,7 +102,7 @@ wants = st.lists(shorts, max_size=5).map(tuple)
 counts = st.integers(4, 12).map(lambda bits: 1 << bits)
 place_numbers = st.integers(0, 300) | st.integers(0, MAX_PLACE)
 places = st.tuples(place_numbers, place_numbers)
-frames = st.builds(Frame, parcels, numbers, wants, st.booleans(), st.lists(notices, max_size=3).map(tuple))
+frames = st.builds(Frame, parcels, numbers, wants, st.booleans(), st.lists(notices, max_size=3).map(tuple), numbers)
 
 
 @st.composite
@@ -236,11 +236,11 @@ SUSPICION = Suspicion(BEN.owner, ANNA.owner, 1, 2, 3).sign(ANNA, DOMAIN)
 PARCEL = Parcel.of(RECORD)
 ASK = short_of(BEN.owner)
 GOLDEN: list[tuple[int, Message, bytes]] = [
-    (LINK, Frame((), 300), b"\x01\x00\xac\x02\x00\x00\x00"),
+    (LINK, Frame((), 300), b"\x01\x00\xac\x02\x00\x00\x00\x00"),
     (
         LINK,
-        Frame((PARCEL, PARCEL), 7, (ASK,), True, (PROOF,)),
-        b"\x01\x01\x07\x02"
+        Frame((PARCEL, PARCEL), 7, (ASK,), True, (PROOF,), 128),
+        b"\x01\x01\x07\x80\x01\x02"
         + b"\x00\x87"
         + LONG
         + b"\x00\x6f"
@@ -335,7 +335,7 @@ def test_what_is_too_long_is_not_looked_at() -> None:
             decode(channel, bytes(limit + 1))
 
 
-@pytest.mark.parametrize("data", [b"\x01\x00\x00\xff\xff\xff\xff\x0f", b"\x04\x01\xff\xff\xff\xff\x0f"])
+@pytest.mark.parametrize("data", [b"\x01\x00\x00\x00\xff\xff\xff\xff\x0f", b"\x04\x01\xff\xff\xff\xff\x0f"])
 def test_a_count_that_cannot_be_is_refused_before_anything_is_read(data: bytes) -> None:
     with pytest.raises(WireError, match="limit"):
         decode(LINK if data[0] == 1 else SYNC, data)
@@ -381,7 +381,7 @@ def test_what_is_no_message_is_not_encoded() -> None:
 
 def test_the_largest_frame_of_a_link_fits() -> None:
     small = [Parcel.of(Record(header(), ())) for _ in range(64 * 1024 // Parcel.of(Record(header(), ())).size)]
-    frame = Frame(tuple(small), U64, (ASK,) * 512, True, (PROOF,) * 16)
+    frame = Frame(tuple(small), U64, (ASK,) * 512, True, (PROOF,) * 16, U64)
     data = encode_frame(frame, [False] * len(small))
     assert len(data) < MAX_SIZE[LINK]
     assert LinkDecoder().decode(data) == frame

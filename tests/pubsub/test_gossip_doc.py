@@ -186,6 +186,7 @@ EXAMPLES["frame"] = [
     (b"\1", "kind: frame"),
     (b"\1", "flags: ping"),
     (varint(262_144), "grant"),
+    (varint(173), "sent before"),
     (b"\1", "parcels"),
     *parcel("delta"),
     (b"\1", "wants"),
@@ -340,7 +341,7 @@ def test_the_frame_is_what_a_link_says_to_whom_it_has_introduced_the_owner() -> 
     ours, theirs = ConnectionCodec(), ConnectionCodec()
     first = Frame((Parcel.of(FULL),), 262_144)
     assert theirs.decode(LINK, ours.encode(LINK, first)) == first
-    frame = Frame((Parcel.of(DELTA),), 262_144, (SHORT,), True, (SUSPICION,))
+    frame = Frame((Parcel.of(DELTA),), 262_144, (SHORT,), True, (SUSPICION,), 173)
     assert ours.encode(LINK, frame) == raw("frame")
     assert theirs.decode(LINK, raw("frame")) == frame
     assert frame.size == len(raw("frame"))

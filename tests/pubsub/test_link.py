@@ -59,3 +59,23 @@ def test_without_a_grant_a_link_keeps_one_entry_an_owner_and_goes_on_with_the_ne
     assert frame is not None
     assert frame.parcels == (PARCEL,)
     assert not link.backlog
+
+
+def test_what_is_lost_or_repeated_takes_no_credit_along() -> None:
+    ours, theirs, now, lost = Link(TAU, 0), Link(TAU, 0), 0, 0
+    for number in range(8 * WINDOW // PARCEL.size):
+        now += TAU
+        frame = flushed(ours, now, BATCH, PARCEL.size)
+        assert frame is not None
+        assert frame.parcels == (PARCEL,)
+        if number % 5:
+            theirs.take(frame, now)
+            theirs.take(frame, now)
+        else:
+            lost += PARCEL.size
+        back = flushed(theirs, now, [], 0)
+        if back is not None:
+            ours.take(back, now)
+    assert lost > WINDOW
+    assert ours.counts.held == 0
+    assert theirs._received <= ours._sent
