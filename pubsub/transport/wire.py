@@ -1,0 +1,129 @@
+"""The lower half of a libp2p connection: TCP with a buffer, and noise that asks who may come in.
+
+* libp2p reads a noise packet in two small reads of the socket. A `Wire` reads what there is, and serves from that.
+* A task that is cancelled half way through a write leaves half a packet, and the other end hangs up. A `Wire` finishes
+  what it began; only `abort` ends a write that the other end does not take.
+* libp2p keeps a task and one of its slots for each connection that ever came in, until it closes (0.8.1). A `Tcp` ends
+  the task with its connection.
+* Who may not come in is known as soon as noise has proven who it is, and gets no further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import trio
+from libp2p.abc import IRawConnection, ISecureConn
+from libp2p.connection_types import ConnectionType
+from libp2p.crypto.keys import KeyPair
+from libp2p.crypto.x25519 import create_new_key_pair as create_x25519
+from libp2p.custom_types import THandler
+from libp2p.io.abc import ReadWriteCloser
+from libp2p.io.trio import TrioTCPStream
+from libp2p.peer.id import ID
+from libp2p.security.exceptions import HandshakeFailure
+from libp2p.security.noise.transport import Transport as NoiseTransport
+from libp2p.transport.tcp.tcp import TCP, TCPListener
+from multiaddr import Multiaddr
+
+CHUNK = 1 << 16  # bytes that one read of a socket takes at most
+
+
+class Wire(IRawConnection):
+    """A TCP connection, as noise uses it."""
+
+    def __init__(self, inner: IRawConnection) -> None:
+        self.is_initiator = inner.is_initiator
+        self._inner = inner
+        tcp: Any = getattr(inner, "stream", None)  # of a RawConnection
+        if not isinstance(tcp, TrioTCPStream):
+            raise TypeError(f"{inner!r} is no TCP connection of libp2p")
+        self._socket = tcp.stream.socket
+        self._buffer = b""
+        self._at = 0
+
+    async def read(self, n: int | None = None) -> bytes:
+        """Return at most n bytes, as soon as there are any; none at the end."""
+        at = self._at
+        if at == len(self._buffer):
+            self._buffer, at = await self._inner.read(CHUNK), 0
+        end = len(self._buffer) if n is None else min(at + n, len(self._buffer))
+        self._at = end
+        return self._buffer[at:end]
+
+    async def write(self, data: bytes) -> None:
+        """Write all of it, even if cancelled in the meantime."""
+        with trio.CancelScope(shield=True):
+            await self._inner.write(data)
+
+    async def close(self) -> None:
+        """Close the socket."""
+        await self._inner.close()
+
+    def abort(self) -> None:
+        """Close the socket at once; who reads or writes learns of it."""
+        self._socket.close()
+
+    def get_remote_address(self) -> tuple[str, int] | None:
+        """Return the other end."""
+        return self._inner.get_remote_address()
+
+    def get_transport_addresses(self) -> list[Multiaddr]:
+        """Return the other end."""
+        return self._inner.get_transport_addresses()
+
+    def get_connection_type(self) -> ConnectionType:
+        """Return what kind of connection it is."""
+        return self._inner.get_connection_type()
+
+
+class Noise(NoiseTransport):
+    """Noise that lets in who may.
+
+    Args:
+        pair: the key pair that this peer proves to have.
+        admit: is told who has proven to be at the other end, and whether it dialled.
+    """
+
+    def __init__(self, pair: KeyPair, admit: Callable[[ID, bool], bool]) -> None:
+        super().__init__(pair, noise_privkey=create_x25519().private_key)
+        self._admit = admit
+
+    async def secure_inbound(self, conn: IRawConnection) -> ISecureConn:
+        """Secure a connection that somebody else has made."""
+        wire = Wire(conn)
+        return self._check(await super().secure_inbound(wire), wire, True)
+
+    async def secure_outbound(self, conn: IRawConnection, peer_id: ID) -> ISecureConn:
+        """Secure a connection that this peer has made."""
+        wire = Wire(conn)
+        return self._check(await super().secure_outbound(wire, peer_id), wire, False)
+
+    def _check(self, secured: ISecureConn, wire: Wire, inbound: bool) -> ISecureConn:
+        peer = secured.get_remote_peer()
+        if not self._admit(peer, inbound):
+            wire.abort()
+            raise HandshakeFailure(f"{peer} may not connect")
+        secured.wire = wire  # type: ignore[attr-defined]
+        return secured
+
+
+class Tcp(TCP):
+    """TCP whose incoming connections leave nothing behind when they have ended."""
+
+    def create_listener(self, handler_function: THandler) -> TCPListener:
+        """Return a listener."""
+
+        async def handle(stream: ReadWriteCloser) -> None:
+            with trio.CancelScope() as scope:
+                close = stream.close
+
+                async def close_and_forget() -> None:
+                    scope.cancel()
+                    await close()
+
+                stream.close = close_and_forget  # type: ignore[method-assign]
+                await handler_function(stream)
+
+        return super().create_listener(handle)
