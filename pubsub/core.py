@@ -75,7 +75,7 @@ P = TypeVar("P", bound=Hashable)
 MAX_DIAL_KNOWN = 8  # one repair in so many is with a known peer that is not connected
 
 # What a message of the topic must have come to, to be passed on: then its signature is valid.
-CHECKED = (Verdict.COMMITTED, Verdict.GAP, Verdict.BACKWARDS, Verdict.EQUIVOCATION, Verdict.OWN)
+CHECKED = (Verdict.GAP, Verdict.BACKWARDS, Verdict.EQUIVOCATION, Verdict.OWN)
 HEARD = (Hearing.NEW, Hearing.WAITING, Hearing.OURSELVES, Hearing.AHEAD)
 
 
@@ -251,7 +251,8 @@ class Core(Generic[P]):
             return [(REFUSE, "no record")]
         verdict, header = self._consider(message, None, now, out, limited=True), message.record.header
         known = self.ledger.get(header.owner) if verdict is Verdict.DUPLICATE else None
-        if verdict in CHECKED or (known is not None and known.header == header):
+        is_signed = verdict in CHECKED or (known is not None and known.header == header)
+        if verdict is Verdict.COMMITTED or (is_signed and self.eager.may_pass(header.signature)):
             self.eager.note(now)
         else:
             out.append((REFUSE, verdict.value))

@@ -15,6 +15,7 @@ FIRST, LONGEST = SECOND, 60 * SECOND  # us, between two dials; up to twice that 
 SHARE = 8  # in between: one in so many of the time that a peer has been gone
 PATIENCE = 3  # times that: the other end is likely to dial, and if it does not, it may have forgotten this one
 MAX_GONE = 4096  # peers that are kept and not connected
+MAX_DIALS = 64  # in a second
 NEVER = 2**62
 
 P = TypeVar("P", bound=Hashable)
@@ -29,12 +30,13 @@ class Dialling(Generic[P]):
         evicted: peers that were dropped, as too many were gone.
     """
 
-    __slots__ = ("_again", "_gone", "_ours", "_rng", "due", "evicted", "known")
+    __slots__ = ("_again", "_gone", "_not_before", "_ours", "_rng", "due", "evicted", "known")
 
     def __init__(self, rng: random.Random) -> None:
         self.known: dict[P, None] = {}
         self.due = NEVER
         self.evicted = 0
+        self._not_before = -NEVER  # us; then there may be dials again
         self._rng = rng
         self._ours: dict[P, bool] = {}
         self._gone: tuple[dict[P, None], dict[P, None]] = {}, {}  # not connected: have dialled us; we have dialled
@@ -70,8 +72,15 @@ class Dialling(Generic[P]):
         return longest
 
     def overdue(self, now: int) -> list[P]:
-        """Return who is to be dialled now."""
-        due = [peer for peer, (at, _) in self._again.items() if at <= now]
+        """Return who is to be dialled now; of too many, those that have waited longest."""
+        if now < self._not_before:
+            return []
+        due = sorted(
+            [peer for peer, (at, _) in self._again.items() if at <= now], key=lambda peer: self._again[peer][0]
+        )
+        if len(due) > MAX_DIALS:
+            due = due[:MAX_DIALS]
+            self._not_before = now + SECOND
         for peer in due:  # if nothing comes of it, not even a failure, it is dialled again
             self._again[peer] = (now + LONGEST, self._again[peer][1])
         self._schedule()
@@ -94,4 +103,4 @@ class Dialling(Generic[P]):
             self._schedule()
 
     def _schedule(self) -> None:
-        self.due = min([at for at, _ in self._again.values()], default=NEVER)
+        self.due = max(min([at for at, _ in self._again.values()], default=NEVER), self._not_before)

@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 WINDOW = 1_000_000  # us over which the topic's rate is counted
+MAX_PASSED = 1024  # headers that were passed on with a body that was not looked at
 MAX_RATE = 10  # unique messages/s of a topic, of which a core of a processor can take 110 to 190
 
 
@@ -28,6 +29,19 @@ class Eager:
     heard: int = 0
     held_back: int = 0
     _times: deque[int] = field(default_factory=deque)
+    _passed: dict[bytes, None] = field(default_factory=dict)
+
+    def may_pass(self, signature: bytes) -> bool:
+        """Tell whether a header, whose body nobody has looked at, may be passed on: once.
+
+        Its signature names it. With other bodies, or none, one header makes as many messages as somebody likes.
+        """
+        if signature in self._passed:
+            return False
+        self._passed[signature] = None
+        if len(self._passed) > MAX_PASSED:
+            del self._passed[next(iter(self._passed))]
+        return True
 
     def note(self, now: int) -> None:
         """Count a message of somebody else, at its first sight."""

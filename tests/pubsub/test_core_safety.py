@@ -14,7 +14,8 @@ from machine import Machine, Schema, State, Tracer, Transition
 from pubsub import Description, Domain, Header, Identity, IdentityError, MachineState, OwnerState, Proof
 from pubsub.boundary import DIAL, HANG_UP, LINK, NEVER, NOTIFY, REFUSE, SEND, WAKE, Host
 from pubsub.core import Core
-from pubsub.dialling import MAX_GONE, Dialling
+from pubsub.dialling import MAX_DIALS, MAX_GONE, Dialling
+from pubsub.eager import MAX_PASSED, Eager
 from pubsub.epochs import FIRST, LONGEST, QUIET, Epochs
 from pubsub.errors import ExposeError
 from pubsub.events import KeyInUse
@@ -22,7 +23,7 @@ from pubsub.members import Hearing, Status
 from pubsub.membership import BURST, MAX_WAITING
 from pubsub.messages import Announcement, Frame, Parcel
 from pubsub.parameters import Parameters
-from pubsub.record import MAX_EPOCH, Record
+from pubsub.record import MAX_EPOCH, Part, Record
 from pubsub.state import root_of
 from pubsub.suspicion import suspect
 from simulations.disk import Disk
@@ -352,6 +353,7 @@ def test_the_topic_passes_on_only_what_was_verified() -> None:
 
     assert refused(Parcel.of(ben.record())) == []
     assert refused(Parcel.of(ben.record())) == []  # of the same header: it may not have come to all
+    assert refused(Parcel.of(Record(ben.header, ()))) == ["duplicate"]  # but once is enough
     assert refused(Parcel.of(forged(ben, 7))) == ["duplicate"]
     assert refused(Parcel.of(forged(ben, 6))) == ["older"]
     assert refused(Parcel.of(state_of(identity(3)).record())) == ["older"]  # signed, but nobody needs it
@@ -368,6 +370,28 @@ def test_the_topic_passes_on_only_what_was_verified() -> None:
     assert refused(Parcel.of(state_of(identity(4)).record())) == []
     assert refused(Announcement(tell_of)) == ["duplicate"]
     assert refused(Announcement(suspect(identity(4), DOMAIN, identity(3).owner, (5, 6), 0))) == ["refuted"]
+
+
+def test_a_header_with_many_bodies_is_passed_on_once_and_the_right_one_too() -> None:
+    net = Net()
+    core = net.start(1, parameters=Parameters(eager=True))
+    net.do(1, core.link_up(0, 2, False))
+    ben = state_of(identity(3), (9,))
+    gone = [Record(ben.header, (Part(n, gone=True),)) for n in range(20)]
+    answers = [any(out[0] == REFUSE for out in core.topic(0, 2, Parcel.of(record))) for record in gone]
+    assert answers == [False] + 19 * [True]
+    assert outputs(REFUSE, core.topic(0, 2, Parcel.of(ben.record()))) == []
+    assert core.ledger.get(identity(3).owner) == ben
+    assert core.eager.heard == 2
+
+
+def test_what_is_kept_of_headers_that_were_passed_on_is_bounded() -> None:
+    eager = Eager()
+    for n in range(MAX_PASSED + 1):
+        assert eager.may_pass(n.to_bytes(8, "big"))
+    assert not eager.may_pass(MAX_PASSED.to_bytes(8, "big"))
+    assert eager.may_pass(bytes(8))
+    assert len(eager._passed) == MAX_PASSED
 
 
 def test_offers_of_the_forgotten_are_verified_and_do_not_silence_our_suspicions() -> None:
@@ -445,7 +469,12 @@ def test_only_so_many_strangers_are_remembered() -> None:
     assert 10_100 not in dialling.known
     assert 10_101 in dialling.known
     assert core._streams.keys() == {8}
-    assert len(outputs(DIAL, core.timer(10 * SECOND))) == MAX_GONE
+    now = 10 * SECOND
+    for _ in range(MAX_GONE // MAX_DIALS):
+        result = core.timer(now)
+        assert len(outputs(DIAL, result)) == MAX_DIALS
+        assert outputs(DIAL, core.timer(now + SECOND // 2)) == []
+        now += SECOND
 
 
 def test_who_was_dialled_goes_last_and_the_longest_gone_first() -> None:
