@@ -45,8 +45,8 @@ SEED = 20130207
 BENCH = Domain("bench")
 SECONDS = 20.0  # of workload, where nothing else is said
 EAGER = Parameters(eager=True, links=False, eager_rate=1_000)  # P1 and P3
-QUICK = Parameters(tau=100_000)  # P2 and P3
-SLOW = Parameters(tau=250_000)
+LINKS = Parameters()  # P2 and P3, as they come
+THRIFTY = Parameters(tau=250_000, pace=10_000)  # where what counts is how much a simulation does
 
 
 def network(peers: int, rate: float, parameters: Parameters, **more: Any) -> GossipNetwork:
@@ -110,27 +110,33 @@ def eager(report: Report) -> None:
     workload(report, "1,000 peers, P1 and P3, 10/s, 1 % loss", made, SECONDS, p99=350, prototype=proto, kilobytes=8)
 
 
+def links_few(report: Report) -> None:
+    made = network(1_000, 10, LINKS, conditions=Conditions(loss=0.01))
+    proto = (247, 332, 8.1, 1548)
+    workload(report, "1,000 peers, P2 and P3, 10/s, 1 % loss", made, SECONDS, p99=350, prototype=proto, kilobytes=8)
+
+
 def eager_large(report: Report) -> None:
     made = network(10_000, 8, EAGER)
     workload(report, "10,000 peers, P1 and P3, 8/s", made, 10, p99=450, prototype=(333, 419, 6.0, 1649), events=100_000)
 
 
 def links(report: Report) -> None:
-    made = network(1_000, 500, SLOW)
+    made = network(1_000, 500, LINKS)
     proto = (693, 996, 329, 668)
-    workload(report, "1,000 peers, P2 tau 250 ms, 500/s", made, 8, p99=1000, prototype=proto, bytes=700, events=120_000)
+    workload(report, "1,000 peers, P2, 500/s", made, 8, p99=1000, prototype=proto, bytes=700, events=120_000)
 
 
 def links_quick(report: Report) -> None:
-    made = network(1_000, 100, QUICK)
+    made = network(1_000, 100, LINKS)
     proto = (424, 577, 89, 849)
-    workload(report, "1,000 peers, P2 tau 100 ms, 100/s", made, 10, p99=577, prototype=proto, events=120_000)
+    workload(report, "1,000 peers, P2, 100/s", made, 10, p99=577, prototype=proto, events=120_000)
 
 
 def links_large(report: Report) -> None:
-    made = network(10_000, 40, SLOW)
+    made = network(10_000, 40, LINKS)
     proto = (859, 1163, 36, 783)
-    workload(report, "10,000 peers, P2 tau 250 ms, 40/s", made, 10, p99=1163, prototype=proto, events=100_000)
+    workload(report, "10,000 peers, P2, 40/s", made, 10, p99=1163, prototype=proto, events=100_000)
 
 
 def heal(report: Report) -> None:
@@ -141,7 +147,7 @@ def heal(report: Report) -> None:
 
 def heal_links(report: Report) -> None:
     """Do the same where links carry the news."""
-    parted(report, "P2 and P3", SLOW, "-", "-")
+    parted(report, "P2 and P3", LINKS, "-", "-")
 
 
 def parted(report: Report, planes: str, parameters: Parameters, old_most: str, old_all: str) -> GossipNetwork:
@@ -164,7 +170,7 @@ def healed(report: Report, most: float | None, rest: float | None, old_most: str
 
 
 def converge(report: Report) -> None:
-    for what, parameters in (("P1 and P3", EAGER), ("P2 and P3", SLOW)):
+    for what, parameters in (("P1 and P3", EAGER), ("P2 and P3", LINKS)):
         made = network(1_000, 20, parameters, conditions=Conditions(loss=0.2))
         made.work(10)
         took = made.until(lambda: not made.spread.behind, 60)  # noqa: B023  called at once
@@ -172,7 +178,7 @@ def converge(report: Report) -> None:
 
 
 def late(report: Report) -> None:
-    made = network(1_000, 10, SLOW, absent=[0])
+    made = network(1_000, 10, LINKS, absent=[0])
     made.simulation.at(made.simulation.now, Restart(0))
     others = made.simulation.peers - 1
 
@@ -185,7 +191,7 @@ def late(report: Report) -> None:
 
 
 def idle(report: Report) -> None:
-    made = network(1_000, 0, Parameters(tau=250_000, eager=True))
+    made = network(1_000, 0, Parameters(eager=True))
     made.settle(20)
     made.work(60)
     measured = made.report()
@@ -219,7 +225,7 @@ def watched(parameters: Parameters, rate: float, **more: Any) -> tuple[GossipNet
 def dead(report: Report) -> None:
     """End a peer, with its connections or without a sign."""
     for silent in (False, True):
-        both = watched(SLOW, 10)
+        both = watched(LINKS, 10)
         if both is None:
             return
         made, measure = both
@@ -232,7 +238,7 @@ def dead(report: Report) -> None:
 
 
 def suspicion(report: Report) -> None:
-    both = watched(SLOW, 10, conditions=Conditions(loss=0.1))
+    both = watched(LINKS, 10, conditions=Conditions(loss=0.1))
     if both is None:
         return
     made, measure = both
@@ -243,12 +249,12 @@ def suspicion(report: Report) -> None:
 
 
 def minute(report: Report) -> None:
-    made = network(1_000, 100, QUICK)
+    made = network(1_000, 100, THRIFTY)
     span(report, "1,000 peers, 60 s at 100/s", made, 120, None)
 
 
 def minute_large(report: Report) -> None:
-    made = network(10_000, 40, SLOW)
+    made = network(10_000, 40, THRIFTY)
     span(report, "10,000 peers, 60 s at 40/s", made, 360, 8_000)
 
 
@@ -265,7 +271,7 @@ def span(report: Report, what: str, made: GossipNetwork, goal: float, memory: fl
 
 def memory(report: Report) -> None:
     before = rss()
-    made = GossipNetwork(seed=SEED, peers=1_000, rate=100, states=19, parameters=SLOW, warm=True, checkers="none")
+    made = GossipNetwork(seed=SEED, peers=1_000, rate=100, states=19, parameters=LINKS, warm=True, checkers="none")
     made.settle(1)
     report.add("1,000 peers know 1,000 machines of 20 states", rss(), "MB", 1_000)
     report.add("  over the bare process", rss() - before, "MB")
@@ -331,6 +337,7 @@ class Row:
 
 ROWS = {
     "eager": Row(eager),
+    "links-few": Row(links_few),
     "links": Row(links, quick=False),
     "links-quick": Row(links_quick),
     "heal": Row(heal),

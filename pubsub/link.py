@@ -16,7 +16,10 @@ from pubsub.messages import MAX_FRAME, MAX_WANTS, Frame, Notice, Parcel
 from pubsub.record import Header
 from pubsub.state import OwnerState
 
-FIRST = 10_000  # us that the first news waits for company where nothing was said lately
+SECOND = 1_000_000  # us
+FIRST = 1_000  # us that the first news waits for company, where it need not wait for longer
+PACE = 750  # us; see `Outbox.pace`: so there are about a dozen flushes a second at most
+MIN_PAUSE = 10_000  # us between two flushes
 WINDOW = 256 * 1024  # bytes under way to one receiver
 MAX_ASKED = 8192
 MAX_NOTICES = 64  # in one frame
@@ -47,28 +50,39 @@ class LinkCounts:
 class Outbox:
     """What a peer's links have to be told, and when.
 
+    How often it is flushed follows from how much there is to say: where records are few, each goes on at once. Where
+    they are many, many share a frame.
+
     Attributes:
+        tau: the longest pause between two flushes, us.
+        pace: how much longer it gets with each record a second, us.
         dirty: number of an owner -> the state that neighbours are taken to have; None: nothing of it.
         due: when to flush, us; NEVER if there is nothing to say.
+        pause: between the last flush and the next one, us.
     """
 
     tau: int
+    pace: int = PACE
     dirty: dict[int, OwnerState | None] = field(default_factory=dict)
     due: int = NEVER
     last_flush: int = -NEVER
+    pause: int = MIN_PAUSE
+    _lately: float = 0.0  # owners that had news in about the last second
 
     def mark(self, number: int, before: OwnerState | None, now: int) -> None:
         """Note that an owner has news, which start from a state."""
         dirty = self.dirty
         if not dirty:
-            idle = now - self.last_flush >= self.tau
-            self.due = now + FIRST if idle else self.last_flush + self.tau
+            self.due = max(now + FIRST, self.last_flush + self.pause)
         if number not in dirty:
             dirty[number] = before
 
     def take(self, now: int, parcel_of: Callable[[int, OwnerState | None], Parcel | None]) -> list[Item]:
         """Empty it, and return a delta for each owner that has news."""
         dirty, self.dirty = self.dirty, {}
+        if dirty:
+            self._lately = self._lately * SECOND / (SECOND + now - self.last_flush) + len(dirty)
+            self.pause = min(self.tau, max(MIN_PAUSE, round(self._lately * self.pace)))
         self.due, self.last_flush = NEVER, now
         batch: list[Item] = []
         for number, before in dirty.items():
@@ -143,10 +157,9 @@ class Link:
         self.schedule(now)
 
     def schedule(self, now: int) -> None:
-        """Flush soon, or when tau is over since the last time."""
+        """Flush soon, but not right after the last time."""
         if self.due == NEVER:
-            idle = now - self.last_flush >= self.tau
-            self.due = now + FIRST if idle else self.last_flush + self.tau
+            self.due = max(now + FIRST, self.last_flush + MIN_PAUSE)
 
     def flush(
         self, now: int, batch: list[Item], total: int, parcel_of: Callable[[int, OwnerState | None], Parcel | None]

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from pubsub.boundary import LINK, SEND, Output
 from pubsub.ledger import Ledger
-from pubsub.link import NEVER, Item, Link, Outbox
+from pubsub.link import NEVER, PACE, Item, Link, Outbox
 from pubsub.messages import Notice, Parcel
 from pubsub.state import OwnerState
 
@@ -19,7 +19,7 @@ class Links(dict[P, Link]):
 
     Args:
         ledger: what there is to be told.
-        tau: the shortest time between two flushes of a link, us.
+        tau, pace: how often to flush, us; see `Outbox`.
 
     Attributes:
         outbox: what all neighbours are to be told.
@@ -27,9 +27,9 @@ class Links(dict[P, Link]):
 
     __slots__ = ("_due", "_ledger", "outbox", "tau")
 
-    def __init__(self, ledger: Ledger, tau: int) -> None:
+    def __init__(self, ledger: Ledger, tau: int, pace: int = PACE) -> None:
         super().__init__()
-        self.outbox = Outbox(tau)
+        self.outbox = Outbox(tau, pace)
         self.tau = tau
         self._ledger = ledger
         self._due = NEVER  # the first of all links', or before it

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pubsub.accept import SECOND
 from pubsub.eager import MAX_RATE
+from pubsub.link import PACE
 from pubsub.membership import FORGET_AFTER
 
 
@@ -14,14 +15,15 @@ class Parameters:
     """What can be tuned, and which planes are on. Times in us.
 
     Attributes:
-        tau: the shortest time between two flushes of a link, and of this peer's own news. 100 ms up to 300 peers,
-            250 ms above.
+        tau: the longest time between two flushes of a link that has news; it is shorter where there are few.
+        pace: how much longer that is for each record a second. 750 us make about a dozen flushes a second.
         eager, links, repair, liveness: planes P1, P2, P3 and P4. The eager one needs a shell with a topic.
         eager_rate: unique messages/s up to which the topic is used.
         forget_after: G: an owner that is dead or left is forgotten after it.
     """
 
-    tau: int = SECOND // 10
+    tau: int = SECOND // 5
+    pace: int = PACE
     eager: bool = False
     links: bool = True
     repair: bool = True
