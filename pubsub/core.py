@@ -72,6 +72,7 @@ from pubsub.state import OwnerState, merge
 from pubsub.suspicion import Suspicion
 
 P = TypeVar("P", bound=Hashable)
+OWN_PAUSE = 100_000  # us between two records of this peer: half of the rate at which others take them
 MAX_DIAL_KNOWN = 8  # one repair in so many is with a known peer that is not connected
 
 # What a message of the topic must have come to, to be passed on: then its signature is valid.
@@ -127,7 +128,7 @@ class Core(Generic[P]):
             forget_after=self.parameters.forget_after,
         )
         self.liveness: Liveness[P] = Liveness(self.membership, self.ledger.order_of, owner_of)
-        self.links: Links[P] = Links(self.ledger, self.parameters.tau)
+        self.links: Links[P] = Links(self.ledger, self.parameters.tau, self.parameters.pace)
         self.repair = Repair(self.ledger, host.random, parcel_of, host.wall)
         self.eager = Eager(self.parameters.eager_rate)
         self.pulls: Pulls[P] = Pulls(host.random, self._peer_of, self._open_stream)
@@ -307,11 +308,11 @@ class Core(Generic[P]):
     def changed(self, now: int) -> list[Output[P]]:
         """Look after this peer's own machines: to be called after any of them may have changed.
 
-        An idle peer publishes at once, a busy one not before tau is over, and then all that came together.
+        An idle peer publishes at once, a busy one in a while, and then all that came together.
         """
         out: list[Output[P]] = []
         if self.publisher.has_news and self._own_due == NEVER:
-            ready = self._last_flush + self.parameters.tau
+            ready = self._last_flush + min(self.parameters.tau, OWN_PAUSE)
             if ready <= now:
                 self._publish(now, out)
             else:
