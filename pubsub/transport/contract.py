@@ -8,7 +8,7 @@
 * The topic promises nothing: its messages may be lost, and come on any way. Each peer sees one at most once, and passes
   it on unless its judge says no.
 
-`tests/pubsub/test_transport_memory.py` asks all of this of a transport.
+`tests/pubsub/test_transport.py` asks all of this of a transport.
 """
 
 from __future__ import annotations

@@ -33,13 +33,15 @@ from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicat
 from libp2p.stream_muxer.yamux.yamux import YamuxStream
 from multiaddr import Multiaddr
 
-from pubsub.boundary import Message
+from pubsub.boundary import TOPIC, Message
+from pubsub.codec import decode, encode
 from pubsub.errors import WireError
 from pubsub.identity import Domain, Identity
 from pubsub.transport.addresses import full, id_of, owner_of, parse_listen, parse_peer
 from pubsub.transport.contract import Judge
 from pubsub.transport.counts import TransportCounts
 from pubsub.transport.errors import ConnectionLost, DialError, ListenError
+from pubsub.transport.gossipsub import Gossip, gossiping
 from pubsub.transport.hello import NONE, TOKEN_BYTES, Hello, decode_hello
 from pubsub.transport.host import abort_all, check_free, make_host, swarm_of
 from pubsub.transport.line import Line
@@ -62,6 +64,7 @@ class Libp2pTransport:
         is_allowed: Callable[[bytes], bool],
         backlog: int,
         nursery: trio.Nursery,
+        gossip: bool,
     ) -> None:
         self._peer = identity.owner
         self._domain = topic
@@ -80,6 +83,7 @@ class Libp2pTransport:
         self._host = make_host(identity, self._admit, self._note_fault)
         self._host.set_stream_handler(PROTOCOL, self._answer)
         self._swarm = swarm_of(self._host)
+        self._gossip = Gossip(self._host, topic.topic, self._validate, self._note_fault) if gossip else None
         self._open = True
 
     def __repr__(self) -> str:
@@ -94,6 +98,11 @@ class Libp2pTransport:
     def host(self) -> BasicHost:
         """The host of libp2p below."""
         return self._host
+
+    @property
+    def gossip(self) -> Gossip | None:
+        """Gossipsub, if there is any."""
+        return self._gossip
 
     @property
     def addresses(self) -> list[str]:
@@ -307,7 +316,28 @@ class Libp2pTransport:
 
     def publish(self, message: Message) -> None:
         """Publish a message on the topic."""
-        self._counts.unpublished += 1
+        if self._open and self._gossip is not None and self._gossip.say(encode(message)):
+            self._counts.published += 1
+        else:
+            self._counts.unpublished += 1
+
+    def _validate(self, remote: ID, data: bytes) -> bool:
+        """Ask the judge about a message of the topic that somebody has passed on."""
+        peer = owner_of(remote)
+        try:
+            message = decode(TOPIC, data)
+        except WireError:
+            self._counts.undecodable += 1
+            return False
+        self._counts.heard += 1
+        good = False
+        if self._open and self._judge is not None and peer is not None:
+            try:
+                good = self._judge(peer, message)
+            except Exception as error:  # a fault of ours, which gossipsub would swallow
+                self._nursery.start_soon(_fail, error)
+        self._counts.declined += not good
+        return good
 
     # -- the end
 
@@ -319,6 +349,10 @@ class Libp2pTransport:
         abort_all(self._swarm)
         with trio.CancelScope(shield=True), trio.move_on_after(CLOSING):
             await self._host.close()
+
+
+async def _fail(error: Exception) -> None:
+    raise error
 
 
 def _reason(error: BaseException) -> str:
@@ -357,11 +391,15 @@ async def open_libp2p(
     failure: Exception | None = None
     async with AsyncExitStack() as stack:
         nursery = await stack.enter_async_context(trio.open_nursery())
-        transport = Libp2pTransport(identity, topic, is_allowed, backlog, nursery)
+        transport = Libp2pTransport(identity, topic, is_allowed, backlog, nursery, gossip)
+        if transport.gossip is not None:
+            await stack.enter_async_context(gossiping(transport.gossip))
         await stack.enter_async_context(transport.host.run(places))
         try:
             if len(transport.host.get_transport_addrs()) < len(places):
                 raise ListenError(f"cannot listen on {' and '.join(listen)}")
+            if transport.gossip is not None:
+                nursery.start_soon(transport.gossip.speak)
             yield transport
         except Exception as error:  # raised below, so that the nurseries do not put it into groups
             failure = error
