@@ -1,0 +1,70 @@
+"""A peer in a process of its own, told what to do by lines on its standard input. Answers are lines of JSON.
+
+python peer_process.py KEY_FILE [ADDRESS …]
+
+tick COUNT RATE    toggle its machine so often, at so many a second, and answer when it is done
+state              say what it knows: own tick, ticks of others, members
+leave              say goodbye and end
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import partial
+from typing import Any
+
+import trio
+
+from machine import Machine, Schema, State
+from pubsub.opening import open_peer
+from pubsub.peer import Peer
+
+MACHINE = Schema({"On": State(), "Off": State(remove=("On",))})
+
+
+def say(**what: Any) -> None:
+    print(json.dumps(what), flush=True)
+
+
+def knowledge(peer: Peer, machine: Machine) -> dict[str, Any]:
+    return {
+        "own": machine.time().sum,
+        "replicas": {replica.owner.hex(): [replica.epoch, replica.time().sum] for replica in peer.replicas()},
+        "members": {member.owner.hex(): member.status.value for member in peer.members()},
+        "connected": sum(member.connected for member in peer.members()),
+    }
+
+
+async def tick(machine: Machine, count: int, rate: float) -> None:
+    began = trio.current_time()
+    for number in range(count):
+        await trio.sleep_until(began + number / rate)
+        machine.toggle("On")
+    say(done=count, own=machine.time().sum)
+
+
+async def main(key_file: str, connect: list[str]) -> None:
+    machine = Machine(MACHINE, id="machine")
+    async with open_peer("end to end", key_file=key_file, connect=connect) as peer, trio.open_nursery() as nursery:
+        peer.expose(machine)
+        say(id=peer.id, owner=peer.owner.hex(), address=peer.addresses[0])
+        async with trio.lowlevel.FdStream(sys.stdin.fileno()) as commands:
+            waiting = b""
+            async for data in commands:
+                *lines, waiting = (waiting + data).split(b"\n")
+                for line in lines:
+                    word, *arguments = line.decode().split()
+                    if word == "tick":
+                        nursery.start_soon(partial(tick, machine, int(arguments[0]), float(arguments[1])))
+                    elif word == "state":
+                        say(**knowledge(peer, machine))
+                    elif word == "leave":
+                        await peer.leave()
+                        say(left=True)
+                        nursery.cancel_scope.cancel()
+        nursery.cancel_scope.cancel()
+
+
+if __name__ == "__main__":
+    trio.run(main, sys.argv[1], sys.argv[2:])
