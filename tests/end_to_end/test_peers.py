@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,11 @@ import pytest
 import trio
 
 from machine import Machine, Schema, State
+from pubsub.identity import Domain, Identity
 from pubsub.members import Status
 from pubsub.opening import open_peer
 from pubsub.peer import Peer
+from pubsub.transport import Transport
 
 PROGRAM = Path(__file__).with_name("peer_process.py")
 DOOR = Schema({"Open": State(), "Shut": State(remove=("Open",))})
@@ -238,3 +240,53 @@ async def test_five_processes_through_a_kill_a_return_a_freeze_and_a_goodbye(tow
     leaving, others = town.all[2], [peer for peer in town.all if peer is not town.all[2]]
     assert await leaving.ask("leave") == {"left": True}
     await town.until_held(leaving, "left", others)
+
+
+class Cuts:
+    """Links that are dropped: between peers of two sides nothing gets through, and no new connection comes about."""
+
+    def __init__(self) -> None:
+        self.sides: dict[bytes, int] = {}
+
+    def is_cut(self, one: bytes, other: bytes) -> bool:
+        return self.sides.get(one, 0) != self.sides.get(other, 0)
+
+    @asynccontextmanager
+    async def transport(self, identity: Identity, domain: Domain) -> AsyncIterator[Transport[bytes]]:
+        from pubsub.transport.libp2p import open_libp2p
+
+        me = identity.owner
+        async with open_libp2p(
+            identity, topic=domain, gossip=False, is_allowed=lambda owner: not self.is_cut(me, owner)
+        ) as transport:
+            yield transport
+
+
+async def test_a_partition_heals(nursery: trio.Nursery) -> None:
+    cuts = Cuts()
+    group = Group(nursery)
+    for _ in range(6):
+        await group.add(transport=cuts.transport)
+    await until(group.agree)
+    cuts.sides = {peer.owner: number % 2 for number, peer in enumerate(group.peers)}
+    for peer in group.peers:
+        for owner, connection in list(peer._driver._connections.items()):
+            if cuts.is_cut(peer.owner, owner):
+                connection.close()
+    for machine in group.machines:
+        machine.toggle("Open")
+
+    def sides_agree() -> bool:
+        return all(
+            replica.is_active("Open") != cuts.is_cut(peer.owner, replica.owner)
+            for peer in group.peers
+            for replica in peer.replicas()
+        )
+
+    await until(sides_agree)
+    await trio.sleep(3)
+    assert sides_agree()
+    cuts.sides = {}
+    await until(group.agree)
+    await until(lambda: all(m.status is Status.ALIVE for peer in group.peers for m in peer.members()))
+    nursery.cancel_scope.cancel()
