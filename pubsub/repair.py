@@ -30,6 +30,7 @@ from pubsub.state import OwnerState
 SECOND = 1_000_000
 PERIOD = 10 * SECOND
 FAST = SECOND // 2  # the period after a session that moved what should have been there, or with a new neighbour
+FAST_SESSIONS = 4  # one neighbour may lack the same: some more, before the period grows again
 SPREAD = 0.25
 LATE_MS = 1_500  # a record that is older than this should have been there
 MAX_OWN = 2  # sessions at a time that the timer begins
@@ -75,6 +76,7 @@ class Repair:
     due: int = 0
     counts: RepairCounts = field(default_factory=RepairCounts)
     sessions: dict[tuple[Hashable, int], Session] = field(default_factory=dict)
+    _fast: int = 0
     _next: dict[Hashable, None] = field(default_factory=dict)  # neighbours that have more for this peer
 
     @property
@@ -84,7 +86,12 @@ class Repair:
 
     def schedule(self, now: int, *, fast: bool = False) -> None:
         """Choose the time of the next session: soon after a sign that something is missing, else later and later."""
-        self.period = FAST if fast else min(PERIOD, 2 * self.period)
+        if fast:
+            self.period, self._fast = FAST, FAST_SESSIONS
+        elif self._fast > 0:
+            self._fast -= 1
+        else:
+            self.period = min(PERIOD, 2 * self.period)
         due = now + round(self.period * (1 + SPREAD * (2 * self.rng.random() - 1)))
         self.due = self.due if fast and now < self.due < due else due
 

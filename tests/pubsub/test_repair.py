@@ -18,7 +18,7 @@ from pubsub.identity import short_of
 from pubsub.messages import MAX_FRAME, MAX_WANTS, Entries, Exchange, Frame, Parcel, Summary
 from pubsub.parameters import Parameters
 from pubsub.record import BYE, NO_HASH
-from pubsub.repair import MAX_SESSIONS, TIMEOUT
+from pubsub.repair import FAST, FAST_SESSIONS, LATE_MS, MAX_SESSIONS, PERIOD, SPREAD, TIMEOUT
 from pubsub.sessions import MAX_SERVED, entry_pages
 from pubsub.state import root_of
 from simulations.disk import Disk
@@ -265,3 +265,37 @@ def test_a_bad_signature_in_a_session_is_the_end_of_the_neighbour() -> None:
     peer.hears(Exchange((Parcel.of(bad),)))
     assert 2 not in peer.core.links
     assert not peer.core.repair.sessions
+
+
+def test_a_late_record_makes_the_next_sessions_come_soon_and_one_that_is_under_way_does_not() -> None:
+    for age, soon in ((LATE_MS + 1, True), (LATE_MS, False)):
+        late = replace(STRANGERS[0].header, hlc=(NOON + 60_000 - age) << 16).sign(owner(1000), DOMAIN)
+        peer, other = Peer(1), Peer(4, [OwnerState(late, STRANGERS[0])])
+        for _ in range(20):
+            peer.core.repair.schedule(0)
+        assert peer.core.repair.due > PERIOD // 2
+        meet(peer, other)
+        assert peer.core.repair.counts.moved == 1
+        assert (peer.core.repair.due < SECOND) is soon
+
+
+def test_the_time_between_sessions_grows_where_nothing_is_missing() -> None:
+    repair, now, pauses = Peer(1).core.repair, 0, []
+    for _ in range(FAST_SESSIONS + 6):
+        repair.schedule(now)
+        pauses.append(repair.due - now)
+        now = repair.due
+    assert all(FAST * (1 - SPREAD) <= pause <= FAST * (1 + SPREAD) for pause in pauses[:FAST_SESSIONS])
+    assert pauses[FAST_SESSIONS] > FAST * (1 + SPREAD)
+    assert pauses[-1] >= PERIOD * (1 - SPREAD)
+
+
+def test_a_new_link_makes_both_ends_look_soon_and_many_of_them_no_later() -> None:
+    peer = Peer(1)
+    for _ in range(20):
+        peer.core.repair.schedule(0)
+    peer.core.link_up(0, 4, False)
+    due = peer.core.repair.due
+    assert due < SECOND
+    peer.core.link_up(due - 1, 5, True)
+    assert peer.core.repair.due == due
