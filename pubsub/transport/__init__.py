@@ -5,20 +5,30 @@ memory, end a network inside one trio program, for tests and demonstrations; one
 delays      how long things take there
 clock       trio's clock in whole microseconds, as cores count
 errors      what may go wrong with a connection
+
+On libp2p, which nobody but these imports:
+
+libp2p, meeting       what a driver sees of it; how two peers come to have one connection
+line, framing, hello  one end of a connection; how messages lie in its stream, and which is the first
+gossipsub, records    the topic
+host, muxer, wire     the host, yamux, and TCP with noise, and what each is kept from
+addresses, counts     where peers are; what was done and refused
 """
 
 from pubsub.transport.contract import Codec, Connection, Judge, Transport
 from pubsub.transport.delays import Delays, Steady
-from pubsub.transport.errors import ConnectionLost, DialError, Overrun, TransportError
+from pubsub.transport.errors import AddressError, ConnectionLost, DialError, ListenError, Overrun, TransportError
 from pubsub.transport.memory import MemoryNetwork, MemoryTransport
 
 __all__ = [
+    "AddressError",
     "Codec",
     "Connection",
     "ConnectionLost",
     "Delays",
     "DialError",
     "Judge",
+    "ListenError",
     "MemoryNetwork",
     "MemoryTransport",
     "Overrun",

@@ -72,6 +72,9 @@ def full(address: Multiaddr, owner: bytes) -> str:
 def _parse(text: str) -> tuple[Multiaddr, list[str]]:
     try:
         address = Multiaddr(text)
-        return address, [protocol.name for protocol in address.protocols()]
+        names = [protocol.name for protocol in address.protocols()]
     except Exception as error:  # the parser raises a dozen kinds
         raise AddressError(f"{text!r} is no multiaddr: {error}. One looks like {_EXAMPLE}/p2p/12D3…") from error
+    if not names:
+        raise AddressError(f"{text!r} is no multiaddr. One looks like {_EXAMPLE}/p2p/12D3…")
+    return address, names

@@ -1,8 +1,9 @@
 """The libp2p host below a transport: what it offers, and what is kept from it.
 
-Offered are TCP, noise and yamux, and nothing else. libp2p connects with nobody by itself (`min_connections`), and asks
-nobody who connects to identify himself, which costs 10 ms of CPU for each connection; it answers who asks. An error in
-a handler of a stream is counted and ends that stream, where libp2p would end the host.
+Offered are TCP, noise and yamux, and nothing else. Nobody is dialled but by the transport, and once: libp2p would dial
+all whose addresses it has heard of until there are half as many connections as it may have, whatever the least number
+is set to (0.8.1). Who connects is not asked to identify himself, but who asks is answered. An error in a handler of a
+stream is counted and ends that stream, where libp2p would end the host.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import trio
 from libp2p.abc import INetStream
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.host.basic_host import BasicHost
-from libp2p.network.config import ConnectionConfig
+from libp2p.network.auto_connector import AutoConnector
+from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.network.connection import swarm_connection
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
@@ -41,6 +43,13 @@ logging.getLogger("libp2p").addHandler(logging.NullHandler())
 if vars(swarm_connection).get("logging") is not logging:
     raise ImportError("libp2p's connections log otherwise than they did")
 vars(swarm_connection)["logging"] = logging.getLogger("libp2p.network.connection")
+
+
+class NoConnector(AutoConnector):
+    """Connects with nobody."""
+
+    async def maybe_connect(self) -> None:
+        """Connect with nobody."""
 
 
 def make_host(identity: Identity, admit: Callable[[ID, bool], bool], fault: Callable[[], None]) -> BasicHost:
@@ -73,6 +82,8 @@ def make_host(identity: Identity, admit: Callable[[ID, bool], bool], fault: Call
     assert isinstance(host, BasicHost)
     swarm = swarm_of(host)
     swarm.upgrader.muxer_multistream = Muxers()
+    swarm.auto_connector = NoConnector(swarm)
+    swarm.retry_config = RetryConfig(max_retries=0)
     for notifee in [n for n in swarm.notifees if type(n).__name__ == "_IdentifyNotifee"]:
         swarm.remove_notifee(notifee)
     handle = swarm.common_stream_handler
