@@ -22,19 +22,21 @@ SIZE = 200  # bytes of a change, as JSON of eight states and a clock
 def make(name: str, seed: int) -> tuple[Any, Any, Any]:
     from libp2p import new_host
     from libp2p.crypto.ed25519 import create_new_key_pair
+    from libp2p.custom_types import TProtocol
     from libp2p.network.config import ConnectionConfig
     from libp2p.pubsub.gossipsub import GossipSub
     from libp2p.pubsub.pubsub import Pubsub
 
+    protocol = TProtocol("/meshsub/1.1.0")
     host = new_host(
         key_pair=create_new_key_pair(random.Random(seed).randbytes(32)),
         connection_config=ConnectionConfig(min_connections=0, low_watermark=0),
     )
     if name == "stock":
-        router = GossipSub(protocols=["/meshsub/1.1.0"], degree=6, degree_low=4, degree_high=12)
+        router = GossipSub(protocols=[protocol], degree=6, degree_low=4, degree_high=12)
     else:
         router = GossipSub(
-            protocols=["/meshsub/1.1.0"],
+            protocols=[protocol],
             degree=4,
             degree_low=3,
             degree_high=8,

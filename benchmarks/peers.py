@@ -44,7 +44,7 @@ PROCESS = ROOT / "tests" / "end_to_end" / "peer_process.py"
 
 
 class Watch(Tracer):
-    """Takes the time from each change of a machine until a replica has it, whatever other changes it was joined with."""
+    """Takes the time from each change of a machine until a replica has it, whatever it was joined with."""
 
     id = "watch"
 

@@ -75,14 +75,21 @@ class Driver(Generic[P]):
         transport: open and listening. Who made it closes it, after `run` has ended.
         notify: is told each event of the core, after all that the core wanted before it was carried out. It must not
             wait, and may use `call`.
+        failed: is told of each dial that failed, and why.
     """
 
     def __init__(
-        self, node: Node[P], transport: Transport[P], *, notify: Callable[[object], object] | None = None
+        self,
+        node: Node[P],
+        transport: Transport[P],
+        *,
+        notify: Callable[[object], object] | None = None,
+        failed: Callable[[P, DialError], object] | None = None,
     ) -> None:
         self._node = node
         self._transport = transport
         self._notify = notify
+        self._failed = failed
         self._counts = DriverCounts()
         self._connections: dict[P, Connection[P]] = {}
         self._nursery: trio.Nursery | None = None
@@ -196,8 +203,10 @@ class Driver(Generic[P]):
     async def _dial(self, peer: P) -> None:
         try:
             connection = await self._transport.dial(peer)
-        except DialError:
+        except DialError as error:
             self._counts.failed_dials += 1
+            if self._failed is not None:
+                self._failed(peer, error)
             if peer not in self._connections:
                 self._enter(self._node.link_down, peer)
         else:

@@ -11,6 +11,7 @@ It owns a transport, the core and its driver, and keeps the number of neighbours
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator
@@ -25,8 +26,8 @@ from pubsub.catalog import SchemaKnown
 from pubsub.core import Core
 from pubsub.counters import Counters, counters_of, counters_of_core
 from pubsub.driver import Driver
-from pubsub.errors import ExposeError
-from pubsub.events import Committed
+from pubsub.errors import ExposeError, PubsubError
+from pubsub.events import Committed, KeyInUse
 from pubsub.logs import Log, Logs
 from pubsub.members import Status
 from pubsub.messages import Place
@@ -37,7 +38,9 @@ from pubsub.replica import Replica
 from pubsub.serve import RowsAsked
 from pubsub.transport.clock import now
 from pubsub.transport.contract import Transport
-from pubsub.transport.errors import TransportError
+from pubsub.transport.errors import DialError, TransportError
+
+logger = logging.getLogger("asyncmachine.pubsub")
 
 
 @runtime_checkable
@@ -96,13 +99,14 @@ class Peer:
         self._transport = transport
         self._tell = notify
         self._rng = rng
-        self._driver: Driver[bytes] = Driver(core, transport, notify=self._notified)
+        self._driver: Driver[bytes] = Driver(core, transport, notify=self._notified, failed=self._failed)
         self._bells: dict[Reader, _Bell] = {}
         self._waiting: dict[_Waiting, None] = {}
         self._logs = Logs(core, self._driver, log)
         self._known: dict[bytes, None] = {}  # owners whose addresses are known
         self._tried: dict[bytes, float] = {}  # when they were dialled last, s
         self._misaddressed = 0
+        self._first: dict[bytes, None] = {}  # to be dialled to begin with, and not reached yet
         self._left = False
 
     def __repr__(self) -> str:
@@ -255,8 +259,17 @@ class Peer:
                 self._look(None)
         elif isinstance(event, RowsAsked | RowsPulled | PullEnded):
             self._logs.notified(event)
+        elif isinstance(event, KeyInUse):
+            logger.warning("%s: somebody else publishes with this key; give each peer a key of its own", self.id)
+        elif isinstance(event, PubsubError):
+            logger.error("%s cannot publish: %s", self.id, event)
         if self._tell is not None:
             self._tell(event)
+
+    def _failed(self, owner: bytes, error: DialError) -> None:
+        if owner in self._first:
+            del self._first[owner]  # it is said once, and tried again and again
+            logger.warning("%s does not answer (%s); it is dialled until it does", peer_id_of(owner), error)
 
     def _look(self, owner: bytes | None) -> None:
         """See whether somebody waits for a machine that is known now; of one owner, or of any."""
@@ -308,6 +321,7 @@ class Peer:
             self._logs.nursery = nursery
             await nursery.start(self._driver.run)
             for owner in connect:
+                self._first[owner] = None
                 self._driver.dial(owner)
             nursery.start_soon(self._keep_neighbours)
             task_status.started()

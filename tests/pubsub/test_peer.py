@@ -296,6 +296,22 @@ async def test_every_counter_is_a_number_under_a_name(town: Town, autojump_clock
     assert all(isinstance(value, int) for part in counters.values() for value in part.values())
 
 
+async def test_a_first_peer_that_is_down_is_said_once_and_tried_until_it_is_there(
+    town: Town, autojump_clock: MockClock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with town.peer(key_file=tmp_path / "key") as gone:
+        pass
+    peer = await town.open(gone)
+    await trio.sleep(100)
+    said = [record.message for record in caplog.records if "does not answer" in record.message]
+    assert len(said) == 1
+    assert gone.id in said[0]
+    back = await town.open(key_file=tmp_path / "key")
+    back.expose(door("front"))
+    with trio.fail_after(150):
+        await peer.replica("front")
+
+
 # -- the key file
 
 
