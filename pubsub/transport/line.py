@@ -11,9 +11,9 @@ slows its sender.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from struct import pack
-from typing import Final, SupportsIndex, cast
+from typing import Final, cast
 
 import trio
 from libp2p.stream_muxer.yamux.yamux import HEADER_SIZE, TYPE_DATA, TYPE_WINDOW_UPDATE, YamuxStream
@@ -26,7 +26,7 @@ from pubsub.transport.counts import TransportCounts
 from pubsub.transport.errors import ConnectionLost, Overrun
 from pubsub.transport.framing import ANSWER, ASK, HELLO, MAX_FRAME, OWN, Framed, Splitter, frame
 from pubsub.transport.hello import MAX_HELLO
-from pubsub.transport.muxer import CREDIT, WINDOW, Yamux
+from pubsub.transport.muxer import CREDIT, WINDOW, Inlet, Yamux
 
 BURST: Final = 16  # messages that a reader gets before others get their turn
 PIECE: Final = (1 << 16) - HEADER_SIZE - 512  # bytes of one frame of yamux, so that it is one packet of noise
@@ -195,7 +195,7 @@ class Line:
             self.close()
             return
         before = bytes(muxed.stream_buffers[number])
-        muxed.stream_buffers[number] = _Inlet(self._feed)
+        muxed.stream_buffers[number] = Inlet(self._feed)
         muxed.stream_events[number] = cast(trio.Event, _Bell(self._look))
         self._feed(before)
         self._look()
@@ -320,17 +320,6 @@ class Line:
         for lot in (self._reader, self._writer, self._writers):
             lot.unpark_all()
         self._on_end(self)
-
-
-class _Inlet(bytearray):
-    """Stands where yamux has the bytes of a stream that nobody has read, and is always empty."""
-
-    def __init__(self, take: Callable[[bytes], None]) -> None:
-        super().__init__()
-        self._take = take
-
-    def extend(self, data: Iterable[SupportsIndex], /) -> None:
-        self._take(bytes(data))
 
 
 class _Bell:

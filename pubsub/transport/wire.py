@@ -20,6 +20,7 @@ from libp2p.crypto.keys import KeyPair
 from libp2p.crypto.x25519 import create_new_key_pair as create_x25519
 from libp2p.custom_types import THandler
 from libp2p.io.abc import ReadWriteCloser
+from libp2p.io.exceptions import ConnectionClosedError
 from libp2p.io.trio import TrioTCPStream
 from libp2p.peer.id import ID
 from libp2p.security.exceptions import HandshakeFailure
@@ -28,6 +29,7 @@ from libp2p.transport.tcp.tcp import TCP, TCPListener
 from multiaddr import Multiaddr
 
 CHUNK = 1 << 16  # bytes that one read of a socket takes at most
+LENGTH = 2  # bytes of the length of a packet of noise
 
 
 class Wire(IRawConnection):
@@ -39,7 +41,7 @@ class Wire(IRawConnection):
         tcp: Any = getattr(inner, "stream", None)  # of a RawConnection
         if not isinstance(tcp, TrioTCPStream):
             raise TypeError(f"{inner!r} is no TCP connection of libp2p")
-        self._socket = tcp.stream.socket
+        self._stream = tcp.stream
         self._buffer = b""
         self._at = 0
 
@@ -47,15 +49,44 @@ class Wire(IRawConnection):
         """Return at most n bytes, as soon as there are any; none at the end."""
         at = self._at
         if at == len(self._buffer):
-            self._buffer, at = await self._inner.read(CHUNK), 0
+            self._buffer, at = await self._receive(), 0
         end = len(self._buffer) if n is None else min(at + n, len(self._buffer))
         self._at = end
         return self._buffer[at:end]
 
+    async def packet(self) -> bytes:
+        """Return the next packet of noise, as it is; none at the end."""
+        while True:
+            left = len(self._buffer) - self._at
+            if left >= LENGTH:
+                start = self._at + LENGTH
+                end = start + int.from_bytes(self._buffer[self._at : start], "big")
+                if end <= len(self._buffer):
+                    self._at = end
+                    return self._buffer[start:end]
+            more = await self._receive()
+            if not more:
+                return b""
+            self._buffer = self._buffer[self._at :] + more if left else more
+            self._at = 0
+
     async def write(self, data: bytes) -> None:
         """Write all of it, even if cancelled in the meantime."""
         with trio.CancelScope(shield=True):
-            await self._inner.write(data)
+            try:
+                await self._stream.send_all(data)
+            except trio.BrokenResourceError as error:
+                raise ConnectionClosedError(str(error), transport="tcp") from error
+            except trio.ClosedResourceError:  # by this end: libp2p takes it for success, so as to end in peace
+                pass
+
+    async def _receive(self) -> bytes:
+        try:
+            return bytes(await self._stream.receive_some(CHUNK))
+        except trio.BrokenResourceError as error:
+            raise ConnectionClosedError(str(error), transport="tcp") from error
+        except trio.ClosedResourceError:
+            return b""
 
     async def close(self) -> None:
         """Close the socket."""
@@ -63,7 +94,7 @@ class Wire(IRawConnection):
 
     def abort(self) -> None:
         """Close the socket at once; who reads or writes learns of it."""
-        self._socket.close()
+        self._stream.socket.close()
 
     def get_remote_address(self) -> tuple[str, int] | None:
         """Return the other end."""
