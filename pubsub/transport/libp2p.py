@@ -19,6 +19,8 @@ from typing import Final
 import trio
 from libp2p.host.basic_host import BasicHost
 from libp2p.peer.id import ID
+from libp2p.utils.address_validation import expand_wildcard_address
+from multiaddr import Multiaddr
 
 from pubsub.boundary import TOPIC, Message
 from pubsub.codec import decode, encode
@@ -59,6 +61,7 @@ class Libp2pTransport:
         self._counts = TransportCounts()
         self._meeting = Meeting(self._peer, topic, is_allowed, self._counts, backlog, patience, nursery)
         self._judge: Judge[bytes] | None = None
+        self._addresses: list[str] = []
         self._host = make_host(identity, self._meeting.admit, self._note_fault)
         self._host.set_stream_handler(PROTOCOL, self._meeting.answer)
         self._swarm = swarm_of(self._host)
@@ -84,8 +87,8 @@ class Libp2pTransport:
 
     @property
     def addresses(self) -> list[str]:
-        """Where others can dial this peer."""
-        return [full(address, self._peer) for address in self._host.get_transport_addrs()]
+        """Where others can dial this peer: of each interface one, where it listens on all."""
+        return list(self._addresses)
 
     def statistics(self) -> TransportCounts:
         """Return what was done and refused so far."""
@@ -157,6 +160,18 @@ class Libp2pTransport:
 
     # -- life
 
+    def note_addresses(self, places: Sequence[Multiaddr]) -> None:
+        """Note where the host listens, now that it does.
+
+        Raises:
+            ListenError: it does not, somewhere.
+        """
+        found = self._host.get_transport_addrs()
+        if len(found) < len(places):
+            raise ListenError(f"cannot listen on all of {', '.join(map(str, places))}")
+        each = [full(address, self._peer) for place in found for address in expand_wildcard_address(place)]
+        self._addresses = list(dict.fromkeys(each))
+
     async def tend(self) -> None:
         """Do what there is to do all the time. `open_libp2p` runs this."""
         gossip = self._gossip
@@ -195,7 +210,7 @@ async def open_libp2p(
         identity: who this peer is.
         topic: what it speaks of. Peers of another topic, or with another key of it, are hung up on.
         gossip: whether messages of the topic are sent by gossipsub; else there are none.
-        listen: multiaddrs to listen on, TCP only; with port 0 any that is free. None: nobody can dial this peer.
+        listen: multiaddrs to listen on, TCP only; with port 0 any that is free. If empty, nobody can dial this peer.
         is_allowed: tells whether a peer may connect, by its owner's key. Asked for each connection.
         backlog: bytes that may wait for one peer.
         patience: s that somebody who connects may take to say hello.
@@ -214,8 +229,7 @@ async def open_libp2p(
             await stack.enter_async_context(gossiping(transport.gossip))
         await stack.enter_async_context(transport.host.run(places))
         try:
-            if len(transport.host.get_transport_addrs()) < len(places):
-                raise ListenError(f"cannot listen on {' and '.join(listen)}")
+            transport.note_addresses(places)
             if gossip:
                 own_record(transport.host)  # while it listens: later messages may go out while it closes
             nursery.start_soon(transport.tend)

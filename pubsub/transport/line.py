@@ -140,6 +140,8 @@ class Line:
             await self._writers.park()
 
     def _post(self, data: bytes) -> None:
+        if self.over:
+            return
         self._outbox.append(data)
         self._waiting += len(data)
         self._writer.unpark()

@@ -32,6 +32,7 @@ from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.stream_muxer.mplex.mplex import MPLEX_PROTOCOL_ID, Mplex
 from libp2p.utils import encode_varint_prefixed
+from libp2p.utils.address_validation import is_ipv6_available
 from multiaddr import Multiaddr
 
 from machine import Machine, Schema, State
@@ -594,8 +595,8 @@ async def test_a_port_in_use_is_told_and_named() -> None:
         with pytest.raises(ListenError, match=taken):
             async with opened("b", listen=[taken]):
                 pass
-    with pytest.raises(ListenError, match=r"192\.0\.2\.1"):
-        async with opened("b", listen=["/ip4/192.0.2.1/tcp/0"]):
+    with pytest.raises(ListenError, match=r"198\.51\.100\.7"):
+        async with opened("b", listen=["/ip4/198.51.100.7/tcp/0"]):
             pass
 
 
@@ -605,6 +606,19 @@ async def test_a_peer_may_listen_on_several_addresses_or_on_none() -> None:
         async with opened("b", listen=[]) as right:
             assert right.addresses == []
             await connect(right, left)
+
+
+@pytest.mark.parametrize("place", ["/ip4/0.0.0.0/tcp/0", "/ip6/::1/tcp/0"])
+async def test_every_address_that_a_peer_tells_can_be_dialled(place: str) -> None:
+    if place.startswith("/ip6") and not is_ipv6_available():
+        pytest.skip("no IPv6 here")
+    async with opened("a", listen=[place]) as left:
+        assert left.addresses
+        for number, address in enumerate(left.addresses):
+            assert "0.0.0.0" not in address
+            async with opened(f"b{number}", listen=[]) as right:
+                assert await right.dial(right.learn(address))
+    assert left.addresses  # also when it has closed
 
 
 @pytest.mark.parametrize(
