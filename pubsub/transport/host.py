@@ -51,6 +51,9 @@ class NoConnector(AutoConnector):
     async def maybe_connect(self) -> None:
         """Connect with nobody."""
 
+    def record_disconnect(self, peer_id: ID) -> None:
+        """Remember nobody: there would be ever more."""
+
 
 def make_host(identity: Identity, admit: Callable[[ID, bool], bool], fault: Callable[[], None]) -> BasicHost:
     """Return a host that does not listen yet.

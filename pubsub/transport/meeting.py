@@ -34,6 +34,7 @@ from pubsub.transport.muxer import Yamux
 
 PROTOCOL: Final = TProtocol("/asyncmachine/1")
 DIAL_TIMEOUT: Final = 5.0  # s until a dial that nobody answers fails
+MAX_LAST: Final = 4096  # peers with whom a connection is remembered that has ended
 LOOK: Final = 1.0  # s between looks for connections on which nobody says hello
 
 
@@ -239,7 +240,10 @@ class Meeting:
         line.incarnation, line.name = incarnation, name
         old = self.lines.pop(line.peer, None)
         self.lines[line.peer] = line
+        self._last.pop(line.peer, None)
         self._last[line.peer] = name
+        if len(self._last) > MAX_LAST:
+            del self._last[next(iter(self._last))]
         if old is not None:
             self._counts.replaced += 1
             old.close()
