@@ -140,7 +140,10 @@ class Gossip(Pubsub):
 
 @asynccontextmanager
 async def gossiping(gossip: Gossip) -> AsyncIterator[None]:
-    """Run gossipsub. Its host is to run within, so that it ends before."""
+    """Run gossipsub. Its host is to run within, so that it ends before.
+
+    From the first use on, all gossipsub of this process has our queues and records.
+    """
     use_records()
     if vars(module).get("RpcQueue") not in (RpcQueue, _QUEUE_CLASS):
         raise ImportError("libp2p's gossipsub has other queues than it had")

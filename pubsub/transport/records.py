@@ -1,13 +1,13 @@
-"""Signed peer records of gossipsub, made and checked once.
+"""Signed peer records of gossipsub: made once, and those of others not looked at.
 
 libp2p puts the record of the sender, 200 bytes that say where it listens, into each message, and takes 0.5 ms on both
-sides to make and check the same record again (0.8.1). Where a peer listens does not change here while it is open; and a
-record that was good for a peer is good for it.
+sides to make and check the same record again (0.8.1). Where a peer listens does not change here while it is open. What
+others say of themselves in it nobody here uses; libp2p would dial them by it when it pleases.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from libp2p.abc import IHost
@@ -17,10 +17,7 @@ from libp2p.pubsub import gossipsub, pubsub
 from libp2p.pubsub.pb.rpc_pb2 import RPC
 from libp2p.pubsub.utils import maybe_consume_signed_record
 
-MAX_KNOWN: Final = 1024  # peers whose record is remembered
-
 _own: WeakKeyDictionary[IHost, bytes] = WeakKeyDictionary()
-_good: WeakKeyDictionary[IHost, dict[ID, bytes]] = WeakKeyDictionary()
 
 
 def own_record(host: IHost) -> tuple[bytes, bool]:
@@ -33,18 +30,8 @@ def own_record(host: IHost) -> tuple[bytes, bool]:
     return record, is_new
 
 
-def is_good_record(msg: RPC, host: IHost, peer_id: ID) -> bool:
-    """Tell whether a message has the sender's record, or none."""
-    if not msg.HasField("senderRecord"):
-        return True
-    good = _good.setdefault(host, {})
-    if good.get(peer_id) == msg.senderRecord:
-        return True
-    if not maybe_consume_signed_record(msg, host, peer_id):
-        return False
-    if len(good) >= MAX_KNOWN:
-        good.clear()
-    good[peer_id] = msg.senderRecord
+def pass_record(msg: RPC, host: IHost, peer_id: ID) -> bool:
+    """Tell that a message may be read, whatever record it has: who sent it, noise has proven."""
     return True
 
 
@@ -54,7 +41,7 @@ def use_records() -> None:
         names: dict[str, Any] = vars(module)
         for name, theirs, ours in (
             ("env_to_send_in_RPC", env_to_send_in_RPC, own_record),
-            ("maybe_consume_signed_record", maybe_consume_signed_record, is_good_record),
+            ("maybe_consume_signed_record", maybe_consume_signed_record, pass_record),
         ):
             if names.get(name) not in (theirs, ours):
                 raise ImportError(f"{module.__name__} does not use {name} any more")

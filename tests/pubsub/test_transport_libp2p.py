@@ -190,6 +190,19 @@ async def test_bytes_that_are_no_message_end_their_connection_and_no_other() -> 
         assert not well.over
 
 
+async def test_a_peer_that_goes_in_the_middle_of_a_message_is_lost_with_it() -> None:
+    async with opened("a") as target, opened("b") as other:
+        ours, theirs = await connect(other, target)
+        whole = frame(SYNC, 1, encode(Summary((1,) * 1024)))
+        ours._post(whole + whole[: len(whole) // 2])
+        assert await theirs.receive() == (SYNC, 1, Summary((1,) * 1024))
+        ours.close()
+        with pytest.raises(ConnectionLost):
+            await theirs.receive()
+        assert target.statistics().garbled == 0
+        await check_well(other, target)
+
+
 async def test_more_than_there_is_room_for_ends_the_connection() -> None:
     async with opened("a") as target, opened("b") as bad:
         ours, theirs = await connect(bad, target)
@@ -544,7 +557,8 @@ import sys, trio
 from pubsub import Domain, Identity
 from pubsub.transport.libp2p import open_libp2p
 async def main():
-    async with open_libp2p(Identity(b"frozen".ljust(32)), topic=Domain("home"), gossip=False) as transport:
+    gossip = sys.argv[1] == "True"
+    async with open_libp2p(Identity(b"frozen".ljust(32)), topic=Domain("home"), gossip=gossip) as transport:
         print(transport.addresses[0], flush=True)
         while True:
             await (await transport.accept()).ended.wait()
@@ -552,17 +566,22 @@ trio.run(main)
 """
 
 
-async def test_a_frozen_peer_can_be_hung_up_on_and_holds_up_nothing() -> None:
-    with subprocess.Popen([sys.executable, "-c", FROZEN], stdout=subprocess.PIPE, text=True) as process:  # noqa: ASYNC220
+@pytest.mark.parametrize("gossip", [False, True])
+async def test_a_frozen_peer_can_be_hung_up_on_and_holds_up_nothing(gossip: bool) -> None:
+    command = [sys.executable, "-c", FROZEN, str(gossip)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: ASYNC220
         assert process.stdout is not None
         try:
             address = await trio.to_thread.run_sync(process.stdout.readline)
-            async with opened("a", backlog=1_000_000) as target, opened("b") as other:
+            async with opened("a", backlog=1_000_000, gossip=gossip) as target, opened("b", gossip=gossip) as other:
                 line = await target.dial(target.learn(address.strip()))
                 process.send_signal(signal.SIGSTOP)
                 with pytest.raises(Overrun):
                     await send_for_ever(line)
                 await check_well(other, target)
+                make = parcels()
+                for _ in range(50 * gossip):
+                    target.publish(make())
                 line.close()
                 with pytest.raises(ConnectionLost):
                     await line.receive()
