@@ -201,7 +201,7 @@ class Core(Generic[P]):
 
     def _lose(self, peer: P, now: int, out: list[Output[P]]) -> None:
         """Clear up behind a link that is gone."""
-        self.links.pop(peer, None)
+        self.links.down(peer)
         self._streams.pop(peer, None)
         self.repair.unlinked(peer)
         self.catalog.unlinked(peer, now)
@@ -434,7 +434,8 @@ class Core(Generic[P]):
     # -- links
 
     def _take_frame(self, peer: P, link: Link, frame: Frame, now: int, out: list[Output[P]]) -> None:
-        link.take(frame, now)
+        if link.take(frame, now):
+            self.repair.schedule(now, fast=True)
         states, dirty, said, backlog = self.ledger.states, self.links.outbox.dirty, link.said, link.backlog
         find = self.ledger.numbers.by_owner.get
         known_already = 0

@@ -39,12 +39,13 @@ def add_up(parts: list[Counters]) -> Counters:
 
 
 def counters_of_core(core: Core[P]) -> dict[str, Counters]:
-    """Return the counters of a core. Those of the links are of the links that there are now."""
+    """Return the counters of a core."""
+    links = [core.links.ended, *[link.counts for link in core.links.values()]]
     membership, detectors = core.membership, core.liveness.detectors
     return {
         "core": counters_of(core.counts),
         "records": counters_of(core.acceptor.counts),
-        "links": {"links": len(core.links)} | add_up([counters_of(link.counts) for link in core.links.values()]),
+        "links": {"links": len(core.links)} | add_up([counters_of(counts) for counts in links]),
         "repair": counters_of(core.repair.counts),
         "catalog": counters_of(core.catalog.counts),
         "suspicions": counters_of(membership.counts)

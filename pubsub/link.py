@@ -238,8 +238,12 @@ class Link:
         counts.records_out += len(parcels)
         return frame
 
-    def take(self, frame: Frame, now: int) -> None:
-        """Account for a frame of the neighbour; its records are the core's business."""
+    def take(self, frame: Frame, now: int) -> bool:
+        """Account for a frame of the neighbour; its records are the core's business.
+
+        Returns:
+            Whether frames before it were lost, with records in them; on a stream, none ever is.
+        """
         self.heard = now
         counts = self.counts
         counts.frames_in += 1
@@ -247,6 +251,7 @@ class Link:
         parcels = frame.parcels
         if parcels:
             counts.records_in += len(parcels)
+        is_torn = frame.sent > self._received
         received = frame.sent + frame.load
         if received > self._received:  # on a stream it always is where the frame before ended
             self._received = received
@@ -257,6 +262,7 @@ class Link:
         if frame.ping or self._received + WINDOW - self._advertised >= WINDOW // 2:
             self._owing = True
             self.schedule(now)
+        return is_torn
 
 
 def _is_older(header: Header, other: Header) -> bool:

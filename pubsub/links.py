@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
+from dataclasses import fields
 from typing import TypeVar
 
 from pubsub.boundary import LINK, SEND, Output
 from pubsub.ledger import Ledger
-from pubsub.link import NEVER, PACE, Item, Link, Outbox
+from pubsub.link import NEVER, PACE, Item, Link, LinkCounts, Outbox
 from pubsub.messages import Notice, Parcel
 from pubsub.state import OwnerState
 
@@ -23,12 +24,14 @@ class Links(dict[P, Link]):
 
     Attributes:
         outbox: what all neighbours are to be told.
+        ended: what the links have done that are gone.
     """
 
-    __slots__ = ("_due", "_ledger", "outbox", "tau")
+    __slots__ = ("_due", "_ledger", "ended", "outbox", "tau")
 
     def __init__(self, ledger: Ledger, tau: int, pace: int = PACE) -> None:
         super().__init__()
+        self.ended = LinkCounts()
         self.outbox = Outbox(tau, pace)
         self.tau = tau
         self._ledger = ledger
@@ -43,6 +46,13 @@ class Links(dict[P, Link]):
         """Begin to talk to a neighbour."""
         link = self[peer] = Link(self.tau, now)
         return link
+
+    def down(self, peer: P) -> None:
+        """Talk to a neighbour no more, if it is one."""
+        link = self.pop(peer, None)
+        if link is not None:
+            for field in fields(LinkCounts):
+                setattr(self.ended, field.name, getattr(self.ended, field.name) + getattr(link.counts, field.name))
 
     def look(self, link: Link) -> None:
         """Note when a link is to be flushed: to be called after it was given something to say."""

@@ -37,7 +37,7 @@ MAX_OWN = 2  # sessions at a time that the timer begins
 MAX_SESSIONS = 64  # of others; of each neighbour one
 FULL_EVERY = 16  # sessions; fingerprints collide once in 2**32, and this finds what they hide
 FULL_BUCKETS = 4
-TIMEOUT = 10 * SECOND  # without progress
+TIMEOUT = 5 * SECOND  # without progress
 
 P = TypeVar("P", bound=Hashable)
 
@@ -227,6 +227,9 @@ class Repair:
             self._break(*key)
 
     def overdue(self, now: int) -> None:
-        """Drop the sessions of which nothing has come for too long."""
-        for key in [key for key, session in self.sessions.items() if now - session.since > TIMEOUT]:
+        """Drop the sessions of which nothing has come for too long; if one is this peer's own, try again soon."""
+        late = [key for key, session in self.sessions.items() if now - session.since > TIMEOUT]
+        if any(self.sessions[key].mine for key in late):
+            self.schedule(now, fast=True)
+        for key in late:
             self._break(*key)

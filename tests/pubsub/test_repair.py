@@ -279,6 +279,30 @@ def test_a_late_record_makes_the_next_sessions_come_soon_and_one_that_is_under_w
         assert (peer.core.repair.due < SECOND) is soon
 
 
+def test_a_session_that_breaks_off_makes_its_opener_try_again_soon() -> None:
+    for is_own in (True, False):
+        peer = Peer(1)
+        for _ in range(20):
+            peer.core.repair.schedule(0)
+        if is_own:
+            peer.opens()
+        else:
+            peer.hears(Summary((1,) * 16))
+            assert peer.core.repair.sessions
+        peer.core.repair.overdue(TIMEOUT + 1)
+        assert not peer.core.repair.sessions
+        assert (peer.core.repair.due < TIMEOUT + SECOND) is is_own
+
+
+def test_a_frame_that_was_lost_makes_the_next_session_come_soon() -> None:
+    for sent, soon in ((500, True), (0, False)):
+        peer = Peer(1)
+        for _ in range(20):
+            peer.core.repair.schedule(0)
+        peer.core.receive(0, 2, LINK, 0, Frame((), 1 << 18, sent=sent))
+        assert (peer.core.repair.due < SECOND) is soon
+
+
 def test_the_time_between_sessions_grows_where_nothing_is_missing() -> None:
     repair, now, pauses = Peer(1).core.repair, 0, []
     for _ in range(FAST_SESSIONS + 6):
