@@ -1,8 +1,9 @@
 """One end of a connection on libp2p: one stream of yamux, which carries all messages of both ends in their order.
 
 What comes in takes no task: yamux puts the bytes of a stream into a buffer, and rings a bell. Both are ours here, and
-so a message is split off, and its reader woken, at once. What goes out waits in an outbox for the one task that writes:
-everything that is there by the time that it runs is one frame of yamux, one packet of noise, and one write.
+so a message is split off, and its reader woken, at once. What goes out is written at once, if nothing was written just
+before. Else it waits in an outbox for the one task that writes: everything that is there by the time that it runs is
+one frame of yamux, one packet of noise, and one write.
 
 The window of yamux is the flow control. The other end gets room for what was handed over by `receive`, so a slow reader
 slows its sender.
@@ -10,6 +11,7 @@ slows its sender.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from struct import pack
@@ -30,6 +32,7 @@ from pubsub.transport.muxer import CREDIT, WINDOW, Inlet, Yamux
 
 BURST: Final = 16  # messages that a reader gets before others get their turn
 PIECE: Final = (1 << 16) - HEADER_SIZE - 512  # bytes of one frame of yamux, so that it is one packet of noise
+JOIN: Final = 0.0001  # s after a message within which the next ones are joined into one write
 STALLED: Final = 0.01  # s until a writer looks again whether there is room
 _OVERHEAD: Final = 8  # bytes of a frame around a small message
 
@@ -80,6 +83,7 @@ class Line:
         # what goes out
         self._outbox: deque[bytes] = deque()
         self._waiting = 0  # bytes in it
+        self._quiet = -math.inf  # when a message may be written at once again
         self._writer = trio.lowlevel.ParkingLot()
         self._writers = trio.lowlevel.ParkingLot()
         self._asked = self._answered = 0
@@ -115,8 +119,25 @@ class Line:
             raise Overrun(
                 f"{self._waiting} B wait for {self._peer.hex()[:8]} already, there is no room for {size} B more"
             )
-        self._post(frame(channel, stream, self._codec.encode(channel, message)))
+        data = frame(channel, stream, self._codec.encode(channel, message))
         self._counts.sent += 1
+        moment = trio.current_time()
+        if moment < self._quiet or self._outbox or not self._write_now(data):
+            self._post(data)
+        self._quiet = moment + JOIN
+
+    def _write_now(self, data: bytes) -> bool:
+        """Write without waiting for the task that writes; tell whether that was possible."""
+        stream, size = self._stream, len(data)
+        if size > min(stream.send_window, PIECE):
+            return False
+        if not self._muxed.write_now(pack(HEADER, 0, TYPE_DATA, 0, stream.stream_id, size) + data):
+            return False
+        stream.send_window -= size
+        self._counts.bytes_sent += size
+        if self._muxed.wire.rest:
+            self._writer.unpark()
+        return True
 
     def say(self, hello: bytes) -> None:
         """Send a hello."""
@@ -158,6 +179,8 @@ class Line:
                     room, self._read = self._read, 0
                     stream.recv_window += room
                     await muxed._write_frame(pack(HEADER, 0, TYPE_WINDOW_UPDATE, 0, stream.stream_id, room))
+                elif not self._outbox and self._muxed.wire.rest:
+                    await muxed.flush()
                 elif not self._outbox:
                     self._writers.unpark_all()
                     await self._writer.park()

@@ -74,6 +74,18 @@ class Yamux(yamux.Yamux):
         finally:
             lock.release()
 
+    def write_now(self, frame: bytes) -> bool:
+        """Write a frame without waiting; tell whether that was possible. If so, `wire.rest` is to be flushed."""
+        if self._write_lock.locked() or self.wire.rest:
+            return False
+        self.secured_conn.write_now(frame)
+        return True
+
+    async def flush(self) -> None:
+        """Write what is left of a frame."""
+        async with self._write_lock:
+            await self.wire.write(b"")
+
     async def _read_data_body(self, length: int) -> bytes:
         """Read a frame, unless it is more than there may be."""
         if length + sum(map(len, self.stream_buffers.values())) > MAX_UNREAD:
@@ -122,6 +134,11 @@ class Shortcut:
             return
         packet = self._noise.encrypt(data)
         await self.wire.write(len(packet).to_bytes(LENGTH, "big") + packet)
+
+    def write_now(self, data: bytes) -> None:
+        """Write one frame of yamux as far as there is room, and leave the rest to the wire."""
+        packet = self._noise.encrypt(data)
+        self.wire.write_now(len(packet).to_bytes(LENGTH, "big") + packet)
 
     async def read(self, n: int | None = None) -> bytes:
         """Return n bytes.

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -44,6 +45,7 @@ class Wire(IRawConnection):
         self._stream = tcp.stream
         self._buffer = b""
         self._at = 0
+        self.rest = b""  # of what was written at once, and did not fit
 
     async def read(self, n: int | None = None) -> bytes:
         """Return at most n bytes, as soon as there are any; none at the end."""
@@ -70,8 +72,20 @@ class Wire(IRawConnection):
             self._buffer = self._buffer[self._at :] + more if left else more
             self._at = 0
 
+    def write_now(self, data: bytes) -> None:
+        """Write as much as there is room for; the rest goes before what is written next. Nobody else may be writing."""
+        try:
+            written = os.write(self._stream.socket.fileno(), data)
+        except BlockingIOError:
+            written = 0
+        except OSError:  # it has ended, and who reads will learn of it
+            return
+        self.rest = data[written:]
+
     async def write(self, data: bytes) -> None:
         """Write all of it, even if cancelled in the meantime."""
+        if self.rest:
+            data, self.rest = self.rest + data, b""
         with trio.CancelScope(shield=True):
             try:
                 await self._stream.send_all(data)

@@ -44,7 +44,7 @@ from pubsub.transport import AddressError, ConnectionLost, DialError, ListenErro
 from pubsub.transport.framing import frame
 from pubsub.transport.gossipsub import MESHSUB, Gossip, topic_name
 from pubsub.transport.libp2p import Libp2pTransport, open_libp2p
-from pubsub.transport.line import Line
+from pubsub.transport.line import JOIN, Line
 from pubsub.transport.meeting import PROTOCOL
 
 HOME = Domain("home")
@@ -201,6 +201,24 @@ async def test_a_peer_that_goes_in_the_middle_of_a_message_is_lost_with_it() -> 
             await theirs.receive()
         assert target.statistics().garbled == 0
         await check_well(other, target)
+
+
+async def test_what_a_full_socket_does_not_take_at_once_is_neither_lost_nor_out_of_order() -> None:
+    async with opened("a") as left, opened("b") as right:
+        ours, theirs = await connect(left, right)
+        for end in (ours, theirs):
+            for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+                end.muxed.wire._stream.setsockopt(socket.SOL_SOCKET, option, 4096)
+        rest = 0
+        for number in range(200):  # nobody reads in the meantime
+            ours.send(SYNC, 1, Summary((number,) * 256))
+            rest = max(rest, len(ours.muxed.wire.rest))
+            began = trio.current_time()
+            while trio.current_time() < began + 2 * JOIN:
+                pass
+        assert rest
+        for number in range(200):
+            assert await theirs.receive() == (SYNC, 1, Summary((number,) * 256))
 
 
 async def test_more_than_there_is_room_for_ends_the_connection() -> None:
