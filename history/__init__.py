@@ -4,6 +4,7 @@ history, retention                   the trio shell; what is let go
 recorder, stream, writer, hlc        from a transition to a committed row, and its stamp
 store, memory, sql, tables, versions the boundary to a database, its two sides, tables and migrations
 questions, directory, answers, times what can be asked, and what comes back
+log, logs                            rows as bytes, for others and from them
 codec, errors, places, export        how rows are packed; what goes wrong; where files are; other forms
 """
 
@@ -12,6 +13,7 @@ from history.errors import (
     ExtraMissingError,
     HistoryError,
     HorizonError,
+    LogError,
     QuestionError,
     StorageError,
     UnknownMachineError,
@@ -35,6 +37,7 @@ __all__ = [
     "HybridClock",
     "Interval",
     "Limits",
+    "LogError",
     "LogicalTime",
     "MachineInfo",
     "Moment",

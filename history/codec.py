@@ -110,6 +110,15 @@ class RecordedSchema:
         """Return a stored one."""
         return cls(tuple(json.loads(body)["states"]), body, hash)
 
+    @classmethod
+    def received(cls, body: str) -> RecordedSchema:
+        """Return one that came from somebody else, with the hash that it has. Raises ValueError if it is none."""
+        found = json.loads(body)
+        states = found.get("states") if isinstance(found, dict) else None
+        if not isinstance(states, list) or not all(isinstance(name, str) for name in states):
+            raise ValueError("no schema says that")
+        return cls(tuple(states), body, blake2b(body.encode(), digest_size=16).hexdigest())
+
     def names(self, mask: int) -> tuple[str, ...]:
         """Return the states of a mask. What a machine does is much the same again and again, so these are kept."""
         found = self._named.get(mask)

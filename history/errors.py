@@ -4,6 +4,8 @@ HistoryError
 ├── (you)    QuestionError       a time, a name or an option that cannot be answered; says what would work
 │            ├── UnknownMachineError   never recorded here; also a LookupError
 │            └── HorizonError          asked for a moment that retention has let go
+├── (peer)   LogError           rows of another peer's log that are none: nothing of the page was stored; or a row of
+│                               our own that is too large to be sent
 ├── (world)  StorageError        the database cannot be opened, read or written; says why
 │            └── VersionError          the file was written by a newer version of this program
 └── (world)  ExtraMissingError   a format needs a library that is not installed; says how to get it
@@ -47,6 +49,10 @@ class HorizonError(QuestionError):
         super().__init__(
             f"{machine} at {asked} is beyond the horizon: retention kept it from {format_time(horizon)} on"
         )
+
+
+class LogError(HistoryError):
+    """Report rows that came from elsewhere and cannot be what they claim to be, or one that cannot be sent there."""
 
 
 class StorageError(HistoryError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, ParamSpec, TypeVar
@@ -15,6 +15,8 @@ from history.answers import Diff, Interval, MachineInfo, Moment, Network, Record
 from history.directory import Name
 from history.errors import HistoryError, QuestionError, StorageError
 from history.hlc import MAX_SKEW, HybridClock
+from history.log import START, LogRow, Place
+from history.logs import Logs
 from history.memory import MemoryStore
 from history.questions import LAST, Page, Questions
 from history.recorder import Filter, Recorder
@@ -35,7 +37,8 @@ class Statistics:
     """What a history has done. Numbers of transitions, but for ``blocked`` (seconds that producers were held up).
 
     ``appended`` = ``committed`` + ``lost`` + ``encode_errors`` + ``waiting``; ``dropped`` were never taken, because the
-    buffer was full.
+    buffer was full. Of logs of others: ``pulled`` rows were stored, ``pulled_missing`` ones between them nobody has any
+    more, and ``refused_pages`` were wrong. ``cut_rows`` of ours were given without arguments, which were too large.
     """
 
     recorders: int
@@ -51,6 +54,10 @@ class Statistics:
     pruned: int
     skewed_stamps: int
     failing: str | None
+    pulled: int
+    pulled_missing: int
+    refused_pages: int
+    cut_rows: int
 
 
 class History:
@@ -74,6 +81,7 @@ class History:
         self._asking = 0  # questions and followers under way
         self._answered = trio.Event()
         self._retention = Retention(self)
+        self._logs = Logs(self)
         self.writer = Writer(store, limits, self._commit_from_thread, self._error_from_thread)
 
     # -- recording
@@ -109,6 +117,7 @@ class History:
         self._alive()
         if any(r.machine is machine for r in self._recorders):
             raise QuestionError(f"{machine.id} is being recorded already: stop that recorder first")
+        self._logs.check_free(owner, machine.id)
         recorder = Recorder(
             machine,
             self.writer,
@@ -123,6 +132,10 @@ class History:
         )
         self._recorders[recorder] = None
         return recorder
+
+    def is_recorded(self, owner: str, name: str) -> bool:
+        """Tell whether a machine of this owner and name is being recorded here."""
+        return any(r.stream.identity.key == (owner, name) for r in self._recorders)
 
     def _forget(self, recorder: Recorder) -> None:
         self._recorders.pop(recorder, None)
@@ -197,6 +210,10 @@ class History:
             pruned=self._retention.pruned,
             skewed_stamps=self.clock.ignored,
             failing=None if failing is None else str(failing),
+            pulled=self._logs.pulled,
+            pulled_missing=self._logs.missing,
+            refused_pages=self._logs.refused,
+            cut_rows=self._logs.cut,
             **counts,
         )
 
@@ -209,6 +226,55 @@ class History:
         """
         self._alive()
         return await self._retention.prune(max_age=max_age, max_rows=max_rows)
+
+    # -- logs of others, and for others
+
+    async def rows(
+        self, machine: str, after: Place = START, until: Place | None = None, limit: int = 200, *, owner: str = ""
+    ) -> tuple[Sequence[LogRow], bool]:
+        """Return rows of a machine packed as (epoch, seq, bytes), and whether they are the last ones of the range.
+
+        What decodes them needs nothing but them; see `store_rows`. What was recorded and is not committed yet is not
+        there yet. There may be fewer than `limit`, so that an answer is not much larger than a page of a peer.
+
+        Args:
+            machine: its name.
+            after: the place (epoch, seq) of the last row that is there already.
+            until: the place of the last row that is wanted; None: all there are.
+            limit: how many rows, at most.
+            owner: of the machine.
+
+        Raises:
+            UnknownMachineError: it was never recorded here. LogError: a row is too large to be sent.
+        """
+        if limit < 1:
+            raise QuestionError(f"{limit} rows are none: ask for at least 1")
+        answer = await self._ask(self._logs.read, owner, machine, after, until, limit)
+        return answer.rows, answer.last
+
+    async def store_rows(self, owner: str, machine: str, rows: Sequence[LogRow]) -> int:
+        """Store rows of somebody else's machine that `rows` gave there; return how many were not here yet.
+
+        They go behind those that are here, so they have to come in order; what is here already is left out. They are
+        durable when this returns, and the clock is past their stamps. All questions are answered as they are there.
+        Should the machine have been recorded here under this owner before, those rows are kept as of the owner
+        ``updates of …``.
+
+        Args:
+            owner: whose machine it is.
+            machine: its name.
+            rows: a page.
+
+        Raises:
+            LogError: they are not such rows, or do not fit behind those that are here. Nothing of them was stored.
+            QuestionError: the machine is being recorded here, under this owner.
+        """
+        self._alive()
+        return await self._logs.take(owner, machine, rows)
+
+    async def place(self, machine: str, owner: str) -> Place:
+        """Return the place of the last row that `store_rows` stored of a machine, to go on from; (0, 0): of none."""
+        return await self._ask(self._logs.place, owner, machine)
 
     async def run_job(self, job: Callable[[], T]) -> T:
         """Run a function in the writer's thread, between two batches."""
@@ -350,9 +416,10 @@ class History:
             return  # nobody is left to be told
 
     def _commit_from_thread(self) -> None:
-        self._call_soon(self._announce)
+        self._call_soon(self.announce)
 
-    def _announce(self) -> None:
+    def announce(self) -> None:
+        """Wake who waits for rows: there are new ones."""
         committed, self._committed = self._committed, trio.Event()
         committed.set()
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 from history.codec import KIND, RecordedSchema, Row, Standing, unpack_masks
+from history.log import LogPart, updates_of
 from history.store import Condition, MachineRow, Store
 from history.stream import Known, Stream
 
@@ -26,6 +28,7 @@ class MemoryStore(Store):
         self._schemas: dict[str, RecordedSchema] = {}
         self._periods: dict[int, list[tuple[int, str]]] = {}
         self._rows: dict[int, list[Row]] = {}
+        self._by_number: dict[int, list[Row]] = {}
         self._numbers: set[tuple[int, int, int]] = set()
         self._order: list[Row] = []
         self._last_id = 0
@@ -64,6 +67,7 @@ class MemoryStore(Store):
                     mine.insert(bisect_right(mine, row.at, key=lambda r: r.at), row)
                 else:
                     mine.append(row)
+                insort(self._by_number.setdefault(row.machine_id, []), row, key=_number)
                 self._order.append(row)
             for stream in streams:
                 self._note(stream)
@@ -95,17 +99,60 @@ class MemoryStore(Store):
             ticks=known.ticks,
         )
 
+    def write_log(self, part: LogPart) -> bool:
+        """Store rows that came from a machine's owner; see `Store`."""
+        with self._lock:
+            owner, name = key = part.identity.key
+            machine_id = self._ids.get(key)
+            found = None if machine_id is None else self._machines.get(machine_id)
+            aside = machine_id is not None and not (found is not None and found.pulled)
+            if aside:
+                assert machine_id is not None
+                away = next(a for i in count(1) if (a := updates_of(owner, i), name) not in self._ids)
+                self._ids[away, name] = self._ids.pop(key)
+                if found is not None:
+                    self._machines[machine_id] = replace(found, owner=away)
+                found = machine_id = None
+            if machine_id is None:
+                machine_id = self._ids[key] = len(self._ids) + 1
+            self._epochs[machine_id] = max(self._epochs.get(machine_id, 0), part.epoch)
+            self.write([(machine_id, *row) for row in part.rows], ())
+            for at, schema in part.periods:
+                self._schemas[schema.hash] = schema
+                self._periods.setdefault(machine_id, []).append((at, schema.hash))
+            if found is None or found.last_at < part.last_at:
+                self._machines[machine_id] = MachineRow(
+                    id=machine_id,
+                    owner=owner,
+                    name=name,
+                    schema_hash=part.schema_hash,
+                    tags=part.identity.tags,
+                    parent=part.identity.parent,
+                    first_at=found.first_at if found else part.first_at,
+                    last_at=part.last_at,
+                    epoch=part.epoch,
+                    seq=part.seq,
+                    machine_tick=part.machine_tick,
+                    horizon=found.horizon if found else part.horizon,
+                    ticks=part.ticks,
+                    pulled=True,
+                )
+            self.generation += bool(part.periods) or aside
+            return aside
+
     def prune(self, machine_id: int, before: int, limit: int) -> int:
         """Delete old rows; see `Store`."""
         with self._lock:
             mine = self._rows.get(machine_id, [])
-            count = min(sum(row.at < before for row in mine), limit)
-            gone = {row.id for row in mine[:count]}
-            del mine[:count]
+            many = min(sum(row.at < before for row in mine), limit)
+            gone = {row.id for row in mine[:many]}
+            del mine[:many]
             self._order = [row for row in self._order if row.id not in gone]
+            numbered = self._by_number.get(machine_id, [])
+            numbered[:] = [row for row in numbered if row.id not in gone]
             found = self._machines[machine_id]
             self._machines[machine_id] = replace(found, horizon=max(found.horizon, mine[0].at if mine else before))
-            return count
+            return many
 
     def exists(self) -> bool:
         """Tell that it is there."""
@@ -123,6 +170,18 @@ class MemoryStore(Store):
     def machine(self, machine_id: int) -> MachineRow:
         """Return one machine."""
         return self._machines[machine_id]
+
+    def find(self, owner: str, name: str) -> MachineRow | None:
+        """Return one machine, if it has been written."""
+        with self._lock:
+            return self._machines.get(self._ids.get((owner, name), 0))
+
+    def numbered(self, machine_id: int, after: tuple[int, int], until: tuple[int, int], limit: int) -> list[Row]:
+        """Return rows of a range of numbers; see `Store`."""
+        with self._lock:
+            mine = self._by_number.get(machine_id, [])
+            low = bisect_right(mine, after, key=_number)
+            return mine[low : min(low + limit, bisect_right(mine, until, key=_number))]
 
     def periods(self) -> list[tuple[int, int, str]]:
         """Return when which schema began; see `Store`."""
@@ -230,6 +289,10 @@ class MemoryStore(Store):
         """Return the number of rows, and of bytes that their variable parts hold."""
         with self._lock:
             return len(self._order), sum(100 + len(r.ticks) + len(r.wide or b"") for r in self._order)
+
+
+def _number(row: Row) -> tuple[int, int]:
+    return row.epoch, row.seq
 
 
 def _standing(row: Row) -> Standing:

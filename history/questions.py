@@ -16,6 +16,7 @@ from history.answers import Diff, Interval, MachineInfo, Moment, Network, Record
 from history.codec import KINDS, RecordedSchema, Row, unpack_masks
 from history.directory import Directory, Entry, Name
 from history.errors import HorizonError, QuestionError
+from history.log import TX_ID
 from history.search import find_first
 from history.store import EVERY, Condition, MachineRow, Store
 from history.stream import bits
@@ -273,7 +274,7 @@ class Questions:
 
     def cause(self, record: Record) -> Record | None:
         """Return the transition that caused this one; None if it had no cause, or that was not recorded."""
-        if record.source_machine is None or record.source_tx is None:
+        if record.source_machine is None or record.source_tx is None or not TX_ID.fullmatch(record.source_tx):
             return None
         candidates = [e for e in self._directory.all() if e.name == record.source_machine]
         candidates.sort(key=lambda e: e.owner != record.owner)  # the same owner's first

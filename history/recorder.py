@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from history.errors import QuestionError
 from history.hlc import HybridClock
-from history.stream import Identity, Mapper, Stream, encode_arguments
+from history.stream import Identity, Mapper, Stream, check_texts, encode_arguments
 from history.writer import Writer
 from machine import Machine, Reader, Schema, Tracer, Transition, Update
 
@@ -53,7 +53,7 @@ class Recorder(Tracer):
         for name in tracked or ():
             machine.tick(name)  # an unknown one raises now
         parent = machine.parent_id
-        _check_texts(name=machine.id, owner=owner, parent=parent or "", tag=" ".join(machine.tags))
+        check_texts(name=machine.id, owner=owner, parent=parent or "", tag=" ".join(machine.tags))
         self.id = f"history:{machine.id}"
         self.machine = machine
         self.recorded = self.skipped = 0
@@ -153,13 +153,6 @@ class Recorder(Tracer):
         if any(t is self for t in self.machine.tracers):
             self.machine.remove_tracer(self)
         self._on_end(self)
-
-
-def _check_texts(**texts: str) -> None:
-    """Refuse now what no database would take later."""
-    for what, text in texts.items():
-        if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
-            raise QuestionError(f"the {what} {text!r} cannot be stored: use a text without null and half characters")
 
 
 def _mask(machine: Reader, names: Filter) -> int:

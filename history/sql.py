@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from functools import cache
-from itertools import chain, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from sqlalchemy.pool import StaticPool
 from history import statements, tables
 from history.codec import LOW, WRITTEN, RecordedSchema, Row, Standing, unpack_masks
 from history.errors import StorageError
+from history.log import LogPart, updates_of
 from history.memory import meets
 from history.statements import Statement
 from history.store import EVERY, Condition, MachineRow, Store
@@ -212,6 +213,51 @@ class SqlStore(Store):
         self.generation += any(stream.periods for stream in streams) and self.generation >= 0
         return last
 
+    def write_log(self, part: LogPart) -> bool:
+        """Store rows that came from a machine's owner; see `Store`."""
+        insert = sqlite.insert if self.dialect == "sqlite" else postgresql.insert
+        if self.dialect == "sqlite":
+            self.generation = max(self.generation, 0)
+        owner, name = part.identity.key
+        mine = (M.c.owner == owner) & (M.c.name == name)
+        now = {
+            "schema_hash": part.schema_hash,
+            "tags": json.dumps(part.identity.tags),
+            "parent": part.identity.parent,
+            "last_at": part.last_at,
+            "epoch": part.epoch,
+            "seq": part.seq,
+            "machine_tick": part.machine_tick,
+            "ticks": part.ticks,
+        }
+        with self._writing() as connection:
+            found = connection.execute(sa.select(M.c.id, M.c.pulled).where(mine)).one_or_none()
+            aside = found is not None and not found.pulled
+            if aside:
+                taken = set(connection.scalars(sa.select(M.c.owner).where(M.c.name == name)))
+                away = next(a for i in count(1) if (a := updates_of(owner, i)) not in taken)
+                connection.execute(sa.update(M).where(mine).values(owner=away))
+                found = None
+            for _, schema in part.periods:
+                self._save_schema(connection, schema)
+            if found is None:
+                first = {"owner": owner, "name": name, "first_at": part.first_at, "horizon": part.horizon, "pulled": 1}
+                machine_id = connection.execute(insert(M).values(**first, **now).returning(M.c.id)).scalar_one()
+            else:
+                machine_id = found.id
+                newer = (M.c.id == machine_id) & (M.c.last_at < part.last_at)  # somebody else may have been faster
+                connection.execute(sa.update(M).where(newer).values(**now))
+            rows = [(machine_id, *row) for row in part.rows]
+            if self.dialect == "sqlite":
+                self._insert_rows(connection, iter(rows))
+            else:
+                self._copy_rows(connection, rows)
+            for at, schema in part.periods:
+                period = {"machine_id": machine_id, "at": at, "schema_hash": schema.hash}
+                connection.execute(insert(tables.machine_schema).values(period).on_conflict_do_nothing())
+        self.generation += (bool(part.periods) or aside) and self.generation >= 0
+        return aside
+
     def _insert_rows(self, connection: sa.Connection, rows: Iterator[tuple[Any, ...]]) -> None:
         """Insert many rows by one statement: the driver then lets go of the interpreter once, and not once a row."""
         for size in BLOCKS if sqlite3.sqlite_version_info >= (3, 32) else ():
@@ -367,6 +413,17 @@ class SqlStore(Store):
         (row,) = self._ask(statements.MACHINE, machine=machine_id)
         return _machine_row(row)
 
+    def find(self, owner: str, name: str) -> MachineRow | None:
+        """Return one machine, if it has been written."""
+        found = self._ask(statements.NAMED, owner=owner, name=name)
+        return _machine_row(found[0]) if found else None
+
+    def numbered(self, machine_id: int, after: tuple[int, int], until: tuple[int, int], limit: int) -> list[Row]:
+        """Return rows of a range of numbers; see `Store`."""
+        (epoch, seq), (last_epoch, last_seq) = after, until
+        place = {"epoch": epoch, "seq": seq, "last_epoch": last_epoch, "last_seq": last_seq}
+        return self._rows(statements.NUMBERED, machine=machine_id, chunk=limit, **place)
+
     def periods(self) -> list[tuple[int, int, str]]:
         """Return when which schema began; see `Store`."""
         return [(owner, at, hash) for owner, at, hash in self._ask(statements.PERIODS)]
@@ -499,8 +556,8 @@ def _insert_sqlite(columns: tuple[str, ...], count: int) -> str:
 
 
 def _machine_row(row: Sequence[Any]) -> MachineRow:
-    id, owner, name, schema_hash, tags, *rest = row
-    return MachineRow(id, owner, name, schema_hash, tuple(json.loads(tags)), *rest)
+    tags, pulled = tuple(json.loads(row[4])), bool(row[-1])
+    return MachineRow(*row[:4], tags, *row[5:-1], pulled)  # type: ignore[call-arg]
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -57,7 +57,17 @@ CAUSED = Statement(
     .where(T.c.source_machine == _b("machine"), T.c.source_tx == _b("tx"), T.c.source_tx.is_not(None))
     .order_by(T.c.id)
 )
+_number = sa.tuple_(T.c.epoch, T.c.seq)  # compared as a pair, along the index
+NUMBERED = Statement(
+    _MINE.where(
+        _number > sa.tuple_(_b("epoch", type_=sa.BigInteger), _b("seq", type_=sa.BigInteger)),
+        _number <= sa.tuple_(_b("last_epoch", type_=sa.BigInteger), _b("last_seq", type_=sa.BigInteger)),
+    )
+    .order_by(T.c.epoch, T.c.seq)
+    .limit(_b("chunk"))
+)
 MACHINES = Statement(sa.select(M).where(M.c.first_at != 0).order_by(M.c.id))
+NAMED = Statement(sa.select(M).where(M.c.owner == _b("owner"), M.c.name == _b("name"), M.c.first_at != 0))
 MACHINE = Statement(sa.select(M).where(M.c.id == _b("machine")))
 FORGOTTEN = Statement(sa.select(M).where(M.c.first_at <= _b("at"), M.c.horizon > _b("at"), M.c.first_at != 0))
 PERIODS = Statement(sa.select(P.c.machine_id, P.c.at, P.c.schema_hash).order_by(P.c.machine_id, P.c.at))

@@ -9,15 +9,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from history.codec import RecordedSchema, Row, Standing
 from history.stream import Known, Stream
 
+if TYPE_CHECKING:
+    from history.log import LogPart
+
 
 @dataclass(frozen=True, slots=True)
 class MachineRow:
-    """What a store says about a machine. ``horizon`` is the first moment that is known, in ns."""
+    """What a store says about a machine. ``horizon`` is the first moment that is known, in ns.
+
+    ``pulled``: its rows came from the log of its owner, see `Store.write_log`.
+    """
 
     id: int
     owner: str
@@ -32,6 +38,7 @@ class MachineRow:
     machine_tick: int
     horizon: int
     ticks: bytes
+    pulled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,15 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def write_log(self, part: LogPart) -> bool:
+        """Store rows that came from a machine's owner behind those that came before, and what the machine is now.
+
+        A row whose (machine, epoch, seq) is there already is left out. Nothing is stored if it raises. What was
+        recorded here of a machine of this owner and name is moved aside: it becomes one of `updates_of` the owner.
+        Return whether that was done.
+        """
+
+    @abstractmethod
     def prune(self, machine_id: int, before: int, limit: int) -> int:
         """Delete at most `limit` rows of a machine older than `before`, oldest first; return how many.
 
@@ -115,6 +131,14 @@ class Store(ABC):
     @abstractmethod
     def machine(self, machine_id: int) -> MachineRow:
         """Return one machine."""
+
+    @abstractmethod
+    def find(self, owner: str, name: str) -> MachineRow | None:
+        """Return one machine, if it has been written."""
+
+    @abstractmethod
+    def numbered(self, machine_id: int, after: tuple[int, int], until: tuple[int, int], limit: int) -> list[Row]:
+        """Return at most `limit` rows of a machine with ``after < (epoch, seq) <= until``, by these."""
 
     @abstractmethod
     def periods(self) -> list[tuple[int, int, str]]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from history.codec import AUTO, BASE, ERROR, REJECTED, UPDATE, RecordedSchema, decode_ticks, encode_ticks, pack_masks
+from history.errors import QuestionError
 from machine import EXCEPTION, Plan, Reader, Source, Transition, Update
 
 logger = logging.getLogger("asyncmachine.history")
@@ -203,6 +204,13 @@ def _repr(thing: object) -> str:
     except Exception:
         logger.exception("an argument's repr failed: its type is recorded instead")
         return f"<{type(thing).__qualname__}>"
+
+
+def check_texts(**texts: str) -> None:
+    """Refuse now what no database would take later."""
+    for what, text in texts.items():
+        if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
+            raise QuestionError(f"the {what} {text!r} cannot be stored: use a text without null and half characters")
 
 
 def active_mask(ticks: Iterable[int]) -> int:

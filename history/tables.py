@@ -17,7 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = "0002"  # the newest migration, which creating these tables amounts to
+VERSION = "0003"  # the newest migration, which creating these tables amounts to
 
 metadata = MetaData()
 Serial = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER PRIMARY KEY is the rowid
@@ -53,6 +53,7 @@ machine = Table(
     Column("machine_tick", BigInteger, nullable=False),
     Column("horizon", BigInteger, nullable=False),
     Column("ticks", LargeBinary, nullable=False),
+    Column("pulled", SmallInteger, nullable=False, server_default="0"),  # 1: its rows came from its owner's log
     UniqueConstraint("owner", "name"),
 )
 

@@ -15,7 +15,7 @@ from history.tables import VERSION, metadata
 if TYPE_CHECKING:
     from alembic.config import Config
 
-VERSIONS = ("0001", VERSION)  # all that were ever released, oldest first
+VERSIONS = ("0001", "0002", VERSION)  # all that were ever released, oldest first
 _TABLE = "alembic_version"
 _alembic = threading.Lock()  # its context is one for the whole process
 
