@@ -183,7 +183,7 @@ class SharedMerge:
     """
 
     def __init__(self) -> None:
-        self._first: dict[tuple[bytes, int, int, bytes, bytes], OwnerState] = {}
+        self._first: dict[tuple[bytes, int, int, bytes, bytes], tuple[Record, OwnerState]] = {}
 
     def __call__(self, old: OwnerState | None, record: Record) -> OwnerState | None:
         """Return the state after a record; see `merge`."""
@@ -193,11 +193,14 @@ class SharedMerge:
                 return merge(old, record)
             key = (header.owner, header.epoch, header.version, header.root, header.signature)
             known = self._first.get(key)
-            if known is None and (known := merge(None, record)) is not None:
-                self._first[key] = known
+            if known is not None and (known[0] is record or known[0].parts == record.parts):
+                return known[1]
+            state = merge(None, record)  # a liar may have put another body below the same header
+            if state is not None and known is None:
+                self._first[key] = record, state
                 if len(self._first) > 65_536:
                     del self._first[next(iter(self._first))]
-            return known
+            return state
         if old.successors is None:
             old.successors = {}
         found = old.successors.get(id(record))

@@ -7,12 +7,12 @@ print(network.report())
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
 from typing import Any, Literal
 
 from machine import Machine, Schema, State
-from pubsub.boundary import Host, Outputs
+from pubsub.boundary import Host, Node, Outputs
 from pubsub.core import Core
 from pubsub.identity import Domain, Identity
 from pubsub.ledger import Ledger
@@ -21,10 +21,12 @@ from pubsub.parameters import Parameters
 from pubsub.record import Header
 from pubsub.state import OwnerState, SharedMerge
 from pubsub.suspicion import Suspicion
+from simulations.byzantine import Byzantine
 from simulations.checkers import Checker, Conservation, NothingFromTheDead
 from simulations.clocks import BEGINNING
 from simulations.conditions import Conditions
 from simulations.disk import Disk
+from simulations.liars import MakeLiar
 from simulations.measures import Counters, Latency, Report, Spread
 from simulations.promises import promises
 from simulations.seeds import derive, stream
@@ -54,6 +56,14 @@ class Signatures:
         return self._known[signed.signature][1]
 
 
+def _said(node: Any, call: Callable[[Core[int]], Outputs[int]]) -> Outputs[int]:
+    """Call the core of a node; a liar has one, and tampers with what it says."""
+    if not isinstance(node, Byzantine):
+        return call(node)
+    assert isinstance(node.node, Core)
+    return node.say(call(node.node))
+
+
 class GossipNetwork:
     """A simulation of peers that run the core, each with one machine of a few states.
 
@@ -67,6 +77,7 @@ class GossipNetwork:
         warm: whether all know all machines at the beginning, as if they had been together for long.
         parameters, conditions, topology, topic, faults, absent: see there.
         node: makes a core; a test plants a faulty one.
+        liars: peers that are to lie, and how. What is promised is promised to the others, and of the others.
         checkers: beside those of the protocol; "none": not even those, so that a benchmark measures the protocol.
     """
 
@@ -88,6 +99,7 @@ class GossipNetwork:
         absent: Iterable[int] = (),
         checkers: Iterable[Checker] | Literal["none"] = (),
         node: Callable[..., Core[int]] = Core,
+        liars: Mapping[int, MakeLiar] | None = None,
         replay: str | None = None,
     ) -> None:
         self.rate = rate
@@ -95,6 +107,7 @@ class GossipNetwork:
         self.latency, self.spread = Latency(), Spread()
         self.identities = [Identity(derive(seed, "key", peer).to_bytes(8, "big") * 4) for peer in range(peers)]
         self._node = node
+        self._liars = dict(liars or {})
         self._parameters = parameters
         self._schema = Schema({f"S{i}": State() for i in range(states)})
         self._own_schemas, self._turnover = own_schemas, turnover
@@ -113,7 +126,8 @@ class GossipNetwork:
                     self._common.commit(self._first_state(peer))
         watching: list[Checker] = [self.latency, self.spread]
         if checkers != "none":
-            watching += [*promises(), Conservation(), NothingFromTheDead(), *checkers]
+            lying = [self.identities[peer].owner for peer in self._liars]
+            watching += [*promises(self._liars, lying), Conservation(), NothingFromTheDead(), *checkers]
         self.simulation = Simulation(
             seed,
             self._make,
@@ -127,11 +141,11 @@ class GossipNetwork:
             replay=replay,
         )
 
-    def _make(self, peer: int, host: Host) -> Core[int]:
+    def _make(self, peer: int, host: Host) -> Node[int]:
         core = self._core(peer, host)
         if self._common is not None and self.simulation.lives[peer] == 1 and self.simulation.now == 0:
             core.adopt(self._common)
-        return core
+        return self._liars[peer](core, host) if peer in self._liars else core
 
     def _core(self, peer: int, host: Host) -> Core[int]:
         core = self._node(
@@ -225,8 +239,7 @@ class GossipNetwork:
             assert machine is not None
             machine.toggle(state)
             self.updates += 1
-            outputs: Outputs[int] = node.changed(now)
-            return outputs
+            return _said(node, lambda core: core.changed(now))
 
         return update
 
@@ -235,13 +248,11 @@ class GossipNetwork:
             self.updates += 1
             held = self._seconds.pop(peer, None)
             if held is not None and held[0] is node:
-                gone: Outputs[int] = node.unexpose(now, held[1])
-                return gone
+                return _said(node, lambda core: core.unexpose(now, held[1]))
             self._made += 1
             machine = Machine(self._schema, id=f"second{self._made}")
             self._seconds[peer] = node, machine
-            outputs: Outputs[int] = node.expose(now, machine)
-            return outputs
+            return _said(node, lambda core: core.expose(now, machine))
 
         return turn
 

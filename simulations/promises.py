@@ -13,6 +13,7 @@ Each costs a few operations an event, and 8 bytes for each pair of peers: they r
 from __future__ import annotations
 
 from array import array
+from collections.abc import Collection
 
 from pubsub.boundary import LINK, Message
 from pubsub.core import Core
@@ -34,7 +35,8 @@ class ClocksGoForward(Checker):
     come back as it was, either: only with something newer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lying: Collection[bytes] = ()) -> None:
+        self._lying = frozenset(lying)
         self._numbers: dict[bytes, int] = {}
         self._orders: list[array[int]] = []  # of each peer, by the number of the owner; 0: nothing
         self._lives: list[int] = []
@@ -56,9 +58,11 @@ class ClocksGoForward(Checker):
 
     def notified(self, now: int, peer: int, event: object) -> None:
         """Compare with what this peer had before."""
+        if not isinstance(event, Committed | Published) or event.state.owner in self._lying:
+            return
         if isinstance(event, Committed):
             self._committed(peer, event.state, event.before)
-        elif isinstance(event, Published):
+        else:
             self._published(peer, event.state)
 
     def _committed(self, peer: int, state: OwnerState, before: OwnerState | None) -> None:
@@ -133,14 +137,15 @@ def _compare(what: str, before: OwnerState, state: OwnerState) -> None:
 class OnlyWhatWasPublished(Checker):
     """Every state of a replica is, as a whole, one that its owner has published."""
 
-    def __init__(self) -> None:
+    def __init__(self, lying: Collection[bytes] = ()) -> None:
+        self._lying = frozenset(lying)
         self._published: dict[tuple[bytes, int, int], list[OwnerState]] = {}
 
     def notified(self, now: int, peer: int, event: object) -> None:
         """Remember what owners say, and hold what replicas say against it."""
         if isinstance(event, Published):
             self._published.setdefault((event.state.owner, *event.state.order), []).append(event.state)
-        elif isinstance(event, Committed):
+        elif isinstance(event, Committed) and event.state.owner not in self._lying:
             state = event.state
             for said in self._published.get((state.owner, *state.order), ()):
                 if said.header.root == state.header.root and _same(said, state):
@@ -163,7 +168,8 @@ class CreditIsKept(Checker):
     Each frame says how much was sent before it. Where nothing is duplicated, what has arrived is added up, too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, liars: Collection[int] = ()) -> None:
+        self._liars = frozenset(liars)
         self._links: dict[tuple[int, int], list[int]] = {}  # -> generation, bytes sent, arrived, granted
         self._simulation: Simulation | None = None
 
@@ -173,7 +179,7 @@ class CreditIsKept(Checker):
 
     def delivered(self, now: int, source: int, target: int, channel: int, message: Message) -> None:
         """Add up."""
-        if channel != LINK or not isinstance(message, Frame):
+        if channel != LINK or not isinstance(message, Frame) or source in self._liars or target in self._liars:
             return
         assert self._simulation is not None
         link = self._simulation.network.links[source][target]
@@ -242,12 +248,17 @@ class EverySchema(Checker):
                     raise Violation(f"peer {peer} does not know the schemas of {len(unknown)} machines: {unknown[:5]}")
 
 
-def promises() -> list[Checker]:
-    """Return a checker of each promise."""
+def promises(liars: Collection[int] = (), lying: Collection[bytes] = ()) -> list[Checker]:
+    """Return a checker of each promise.
+
+    Args:
+        liars: peers from which nothing is expected.
+        lying: their owners, of whose states nothing is, but that all others agree about them in the end.
+    """
     return [
-        ClocksGoForward(),
-        OnlyWhatWasPublished(),
-        CreditIsKept(),
+        ClocksGoForward(lying),
+        OnlyWhatWasPublished(lying),
+        CreditIsKept(liars),
         NothingHoards(),
         Everybody(),
         EverySchema(),

@@ -11,19 +11,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from random import Random
 
 from pubsub.core import Core
 from pubsub.parameters import Parameters
+from simulations.byzantine import Byzantine, Equivocate, Flooding, Forge, Hide, Replay
 from simulations.conditions import Conditions, Uniform
 from simulations.errors import SetupError
 from simulations.faults import storm
-from simulations.gossip import SECOND, GossipNetwork
+from simulations.gossip import DOMAIN, SECOND, GossipNetwork
+from simulations.liars import lying
 from simulations.measures import Report
 from simulations.seeds import stream
 from simulations.topic import Gossipsub
 
 MIN_PEERS, MAX_PEERS = 4, 40  # a trial takes a few seconds
 QUIET = 60.0  # s after the last fault: some repair sessions with each neighbour, and a few dials
+
+
+KINDS: dict[str, type[Byzantine]] = {kind.__name__: kind for kind in (Forge, Equivocate, Hide, Replay, Flooding)}
+
+
+def _draw_liars(rng: Random, peers: int) -> tuple[tuple[int, str], ...]:
+    """Return nobody, most often; else up to a fifth of all, so that the others stay connected."""
+    if rng.random() < 0.6 or peers < 5:
+        return ()
+    chosen = sorted(rng.sample(range(peers), rng.randint(1, peers // 5)))
+    return tuple([(peer, rng.choice(list(KINDS))) for peer in chosen])
 
 
 def replay_command(seed: int, peers: int | None = None) -> str:
@@ -46,6 +60,8 @@ class Trial:
     parameters: Parameters
     conditions: Conditions
     topic: Gossipsub | None
+    liars: tuple[tuple[int, str], ...]
+    """Who lies, and how."""
     replay: str
 
     @classmethod
@@ -59,11 +75,12 @@ class Trial:
             raise SetupError(f"a network has 2 peers or more, not {peers}")
         rng = stream(seed, "trial")
         drawn = rng.randint(MIN_PEERS, MAX_PEERS)
+        count = drawn if peers is None else peers
         eager = rng.random() < 0.5
         slow = rng.random() < 0.25
         return cls(
             seed=seed,
-            peers=drawn if peers is None else peers,
+            peers=count,
             rate=rng.choice((2.0, 10.0, 30.0, 60.0)),
             seconds=float(rng.randint(8, 20)),
             states=rng.choice((2, 8, 8, 40)),
@@ -82,6 +99,7 @@ class Trial:
                 cpu_frame=450 if slow else 0,
             ),
             topic=Gossipsub(drop=rng.choice((0.0, 0.01, 0.1))) if eager else None,
+            liars=_draw_liars(stream(seed, "liars"), count),
             replay=replay_command(seed, peers),
         )
 
@@ -99,6 +117,7 @@ class Trial:
             topic=self.topic,
             faults=storm(self.seed, self.peers, round(self.seconds * SECOND), count=self.faults),
             node=node,
+            liars={peer: lying(KINDS[kind], DOMAIN) for peer, kind in self.liars},
             replay=self.replay,
         )
 
