@@ -91,6 +91,7 @@ from machine import (
 )
 
 if TYPE_CHECKING:
+    from asyncmachine.mirror_log import HistoryLog, Mirror, open_mirror
     from history import (
         Diff,
         Except,
@@ -121,6 +122,13 @@ if TYPE_CHECKING:
         open_store,
         parse_when,
     )
+    from pubsub.errors import ExposeError, IdentityError, PubsubError, PullError
+    from pubsub.members import Status
+    from pubsub.opening import open_peer
+    from pubsub.parameters import Parameters
+    from pubsub.peer import Peer, PeerInfo
+    from pubsub.replica import Replica
+    from pubsub.transport.errors import TransportError
 else:
 
     def __getattr__(name: str) -> Any:
@@ -137,39 +145,55 @@ else:
 __version__ = "0.1.0"
 
 #: Public names that are heavy to import, each with the package that has it.
-_LATE = dict.fromkeys(
-    (
-        "Diff",
-        "Except",
-        "ExtraMissingError",
-        "History",
-        "HistoryError",
-        "HorizonError",
-        "HybridClock",
-        "Interval",
-        "Limits",
-        "LogError",
-        "LogicalTime",
-        "MachineInfo",
-        "Moment",
-        "Network",
-        "Page",
-        "QuestionError",
-        "Questions",
-        "Record",
-        "Recorder",
-        "StorageError",
-        "UnknownMachineError",
-        "VersionError",
-        "default_url",
-        "export_file",
-        "format_time",
-        "open_history",
-        "open_store",
-        "parse_when",
+_LATE = {
+    **dict.fromkeys(
+        (
+            "Diff",
+            "Except",
+            "ExtraMissingError",
+            "History",
+            "HistoryError",
+            "HorizonError",
+            "HybridClock",
+            "Interval",
+            "Limits",
+            "LogError",
+            "LogicalTime",
+            "MachineInfo",
+            "Moment",
+            "Network",
+            "Page",
+            "QuestionError",
+            "Questions",
+            "Record",
+            "Recorder",
+            "StorageError",
+            "UnknownMachineError",
+            "VersionError",
+            "default_url",
+            "export_file",
+            "format_time",
+            "open_history",
+            "open_store",
+            "parse_when",
+        ),
+        "history",
     ),
-    "history",
-)
+    "ExposeError": "pubsub.errors",
+    "HistoryLog": "asyncmachine.mirror_log",
+    "IdentityError": "pubsub.errors",
+    "Mirror": "asyncmachine.mirror_log",
+    "Parameters": "pubsub.parameters",
+    "Peer": "pubsub.peer",
+    "PeerInfo": "pubsub.peer",
+    "PubsubError": "pubsub.errors",
+    "PullError": "pubsub.errors",
+    "Replica": "pubsub.replica",
+    "Status": "pubsub.members",
+    "TransportError": "pubsub.transport.errors",
+    "open_mirror": "asyncmachine.mirror_log",
+    "open_peer": "pubsub.opening",
+}
 
 __all__ = [
     "EXCEPTION",
@@ -189,13 +213,16 @@ __all__ = [
     "Event",
     "Except",
     "ExceptionStateError",
+    "ExposeError",
     "ExtraMissingError",
     "Group",
     "HandlerTimeoutError",
     "History",
     "HistoryError",
+    "HistoryLog",
     "HorizonError",
     "HybridClock",
+    "IdentityError",
     "Interval",
     "Limits",
     "LogError",
@@ -204,6 +231,7 @@ __all__ = [
     "LoopGuard",
     "Machine",
     "MachineInfo",
+    "Mirror",
     "MisuseError",
     "Moment",
     "Mutation",
@@ -213,15 +241,21 @@ __all__ = [
     "NotOpenError",
     "Options",
     "Page",
+    "Parameters",
+    "Peer",
+    "PeerInfo",
     "PendingError",
     "Pipe",
     "PipeSet",
     "Plan",
+    "PubsubError",
+    "PullError",
     "QuestionError",
     "Questions",
     "Reader",
     "Record",
     "Recorder",
+    "Replica",
     "Result",
     "Schema",
     "SchemaError",
@@ -232,12 +266,14 @@ __all__ = [
     "StateName",
     "StateScope",
     "Statistics",
+    "Status",
     "Step",
     "StorageError",
     "Ticket",
     "Time",
     "Tracer",
     "Transition",
+    "TransportError",
     "UnknownMachineError",
     "UnknownStateError",
     "Update",
@@ -269,6 +305,8 @@ __all__ = [
     "next_inactive_in",
     "open_history",
     "open_machine",
+    "open_mirror",
+    "open_peer",
     "open_store",
     "parse_when",
     "pipe_add",
