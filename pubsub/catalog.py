@@ -35,7 +35,7 @@ SECOND = 1_000_000  # us
 TIMEOUT = 5 * SECOND  # for an answer
 # Before a hash that nobody knew is asked for again; doubled each time. Neighbours that pass a record on need a while to
 # fetch its schema themselves, so that the first round often comes too early.
-FIRST_RETRY, RETRY = SECOND, 30 * SECOND
+FIRST_RETRY, RETRY = SECOND, 10 * SECOND
 MAX_TRIES = 3  # the sender, then two others
 MAX_ASK = 16  # hashes in one session
 MAX_SESSIONS = 4  # of this peer at a time

@@ -5,7 +5,7 @@ What a row holds is `history`'s business; see `pubsub.pull` for the protocol.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -41,9 +41,17 @@ class Logs:
     Args:
         core, driver: of the peer.
         log: what to serve; None: nothing.
+        meet: connects with an owner, if that can be done; a log comes from its owner only.
     """
 
-    def __init__(self, core: Core[bytes], driver: Driver[bytes], log: Log | None) -> None:
+    def __init__(
+        self,
+        core: Core[bytes],
+        driver: Driver[bytes],
+        log: Log | None,
+        meet: Callable[[bytes], Awaitable[object]],
+    ) -> None:
+        self._meet = meet
         self.nursery: trio.Nursery | None = None
         self._core = core
         self._driver = driver
@@ -71,6 +79,7 @@ class Logs:
         sender, receiver = trio.open_memory_channel[RowsPulled | PullEnded](4)  # one page is under way, and the end
         self._pulls[key] = sender
         try:
+            await self._meet(owner)
             self._driver.call(self._core.pull, owner, id, after, until)
             async for event in receiver:
                 if isinstance(event, PullEnded):

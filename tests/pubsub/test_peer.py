@@ -284,6 +284,17 @@ async def test_the_log_of_a_machine_is_pulled_from_its_owner(town: Town, autojum
         [page async for page in right.log(Identity(b"n" * 32).owner, "front")]
 
 
+async def test_a_log_is_pulled_from_an_owner_that_is_no_neighbour_yet(town: Town, autojump_clock: MockClock) -> None:
+    log = Rows(10)
+    far = await town.open(log=log)
+    middle = await town.open(far)
+    near = await town.open(middle)
+    with trio.fail_after(30):
+        await near.replica("@peer", owner=far.id)
+    for _ in range(2):  # the second time they are neighbours
+        assert [row async for page in near.log(far.id, "front") for row in page.rows] == log.kept
+
+
 async def test_every_counter_is_a_number_under_a_name(town: Town, autojump_clock: MockClock) -> None:
     left = await town.open()
     right = await town.open(left)
