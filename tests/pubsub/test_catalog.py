@@ -190,7 +190,7 @@ def test_who_spoke_of_it_is_asked_first_then_two_others_then_nobody_for_a_while(
             ((peer, (stream, _)),) = shelf.ask(now, *peers).items()
             shelf.catalog.learn(peer, stream, Bodies(()), now)
         pauses.append(shelf.catalog.due - then)
-    assert pauses == [s * SECOND for s in (2, 4, 8, 16, 30, 30, 30)]
+    assert pauses == [s * SECOND for s in (2, 4, 8, 10, 10, 10, 10)]
 
 
 def test_what_nobody_needs_any_more_is_not_asked_for_again() -> None:
