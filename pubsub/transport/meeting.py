@@ -142,7 +142,13 @@ class Meeting:
             try:
                 assert isinstance(connection, SwarmConn)
                 return await self._greet(peer, connection)
-            except (ConnectionLost, WireError) as error:
+            except ConnectionLost:
+                if there := self.lines.get(peer):
+                    return there
+                why.append(
+                    f"{address}: it hung up at the hello: another topic or key of it, or not allowed"
+                )
+            except WireError as error:
                 if there := self.lines.get(peer):
                     return there
                 why.append(f"{address}: {error}")
