@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Generic
 
 import trio
+from rich.console import Console
+from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)  # not this folder, whose names would hide the packages
@@ -47,6 +49,8 @@ from simulations.topology import Pairs, regular
 
 SEED = 1
 DOMAIN = Domain("reality")
+Run = dict[str, dict[str, float]]
+"""Whose figures -> the figures."""
 STATES = [f"S{number}" for number in range(8)]
 SETTLE = 5 * SECOND  # us before the first change: all know each other, and repair has become rare
 QUIET = 2 * SECOND  # us after the last one
@@ -359,7 +363,7 @@ MEASURED = {
 ROWS = {f"{peers}-at-{rate}": Scenario(peers, rate) for peers in (5, 10) for rate in (10, 100)}
 
 
-def run(name: str) -> dict[str, dict[str, float]]:
+def run(name: str) -> Run:
     """Run a row once: two peers, the real network, and the two simulations of it."""
     scenario = ROWS[name]
     pair = trio.run(on_libp2p, Scenario(2, 20, 5.0))
@@ -369,27 +373,42 @@ def run(name: str) -> dict[str, dict[str, float]]:
         "real": real,
         "simulated": simulated(scenario, pair["hop p10"], pair["hop"]),
         "explained": simulated(scenario, real["hop p10"], real["hop"], real["late"]),
-        "load": {"load": os.getloadavg()[0]},
+        "machine": {"load": os.getloadavg()[0]},
     }
 
 
-def compare(report: Report, name: str, runs: list[dict[str, dict[str, float]]]) -> None:
-    """Note the medians of some runs. A ratio is that of the larger to the smaller."""
+def compare(report: Report, name: str, runs: list[Run]) -> Table:
+    """Note the medians of some runs, and return them side by side. A ratio is that of the larger to the smaller."""
 
-    def add(what: str, values: list[float], unit: str, goal: float | None = None) -> None:
+    def add(what: str, values: list[float], unit: str, goal: float | None = None) -> Figure:
         middle = statistics.median(values)
-        report.figures.append(Figure(what, middle, unit, goal, low=min(values), high=max(values)))
+        report.figures.append(Figure(f"{name}: {what}", middle, unit, goal, low=min(values), high=max(values)))
+        return report.figures[-1]
 
-    for key, (what, unit) in COMPARED.items():
-        for side in ("real", "simulated", "explained"):
-            add(f"{name}: {what}, {side}", [each[side][key] for each in runs], unit)
-        for side, goal in (("simulated", GOAL), ("explained", None)):
-            pairs = [(each["real"][key], each[side][key]) for each in runs]
-            add(f"  real and {side} apart", [max(a, b) / max(min(a, b), 1e-9) for a, b in pairs], "", goal)
-    for key, (what, unit) in MEASURED.items():
-        for side in ("two peers", "real"):
-            add(f"{name}: {what}, {side}", [each[side][key] for each in runs], unit)
-    add(f"{name}: load of the machine", [each["load"]["load"] for each in runs], "")
+    def cells(what: str, key: str, unit: str, sides: tuple[str, ...]) -> list[str]:
+        found = [add(f"{what}, {side}", [each[side][key] for each in runs], unit) for side in sides]
+        return [f"{figure.value:.3g}" for figure in found]
+
+    def apart(what: str, key: str, side: str, goal: float | None) -> str:
+        pairs = [sorted((each["real"][key], each[side][key])) for each in runs]
+        values = [high / low if low else 1.0 if high == low else float("inf") for low, high in pairs]
+        figure = add(f"{what}, real and {side} apart", values, "", goal)
+        return f"{figure.value:.2f}{' MISSED' if figure.met is False else ''}"
+
+    table = Table(title=f"{name}, medians of {len(runs)} runs")
+    for heading in ("what", "real", "simulated", f"≤ {GOAL}", "explained", "", "two peers"):
+        table.add_column(heading, justify="left" if heading == "what" else "right")
+    for key, (what, unit) in (COMPARED | MEASURED).items():
+        title = f"{what}, {unit}" if unit else what
+        if key in COMPARED:
+            real, near, told = cells(what, key, unit, ("real", "simulated", "explained"))
+            ratios = apart(what, key, "simulated", GOAL), apart(what, key, "explained", None)
+            table.add_row(title, real, near, ratios[0], told, ratios[1])
+        else:
+            real, pair = cells(what, key, unit, ("real", "two peers"))
+            table.add_row(title, real, "", "", "", "", pair)
+    table.add_row("load of the machine", f"{add('load', [each['machine']['load'] for each in runs], '').value:.2g}")
+    return table
 
 
 def main() -> None:
@@ -403,15 +422,18 @@ def main() -> None:
     if chosen.list:
         print("\n".join(ROWS))
         return
-    report = Report("reality", f"medians of {chosen.runs} runs, real libp2p on loopback")
+    report, tables = Report("reality"), list[Table]()
     for name in chosen.only or ROWS:
         began, runs = time.perf_counter(), []
         for _ in range(chosen.runs):
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 runs.append(pool.apply(run, (name,)))
-        compare(report, name, runs)
+        tables.append(compare(report, name, runs))
         print(f"{name} … {time.perf_counter() - began:.0f} s", file=sys.stderr)
-    report.show(json_output=chosen.json)
+    if chosen.json:
+        report.show(json_output=True)
+    for table in () if chosen.json else tables:
+        Console().print(table)
 
 
 if __name__ == "__main__":
