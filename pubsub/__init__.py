@@ -1,4 +1,4 @@
-"""Carry the clocks of machines between processes, by gossip: a core without I/O, and a trio driver. No libp2p yet.
+"""Carry the clocks of machines between processes, by gossip: a core without I/O, and peers on trio and libp2p.
 
 core, boundary, parameters      one peer's protocol; what calls it and is told in return; what can be tuned
 events, links, dialling         what the core tells; all links and what they share; whom to dial again
@@ -13,7 +13,10 @@ state, ledger, accept           what is known of an owner, of all, and the one w
 numbers, buckets                owners by number, for lists of what is kept of each; fingerprints of what is known
 suspicion, detector, liveness   who is suspected, by whom and when
 membership, members             who is alive, suspect, dead or has left
-driver, transport               the trio shell of a core; the network in memory
+opening, peer, logs, driver     the trio shell of a core: what a program opens, and what runs it
+transport                       connections: on libp2p, and in memory
+keys, names, counters           the key file; peer ids; all counters in one place
+neighbours, mdns                whom to connect with; who is on the local network
 replica                         machines of others, as readers
 publisher                       from this peer's own machines to signed records
 """

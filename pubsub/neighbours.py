@@ -17,6 +17,7 @@ SELF = "@peer"  # id of the machine that says where its owner is
 SCHEME = "addr:"  # what a tag with an address begins with
 TARGET = 6  # connections of a peer, as far as there are so many others
 FEWEST = 4  # below that it dials
+MAX_FOUND = 256  # peers that were heard of on the local network, and wait to be dialled
 PERIOD = 1.0  # s between two looks
 PAUSE = 10.0  # s between two dials of the same peer: one takes up to 5, and the core redials those that it has lost
 

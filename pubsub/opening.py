@@ -15,6 +15,7 @@ from pubsub.core import Core
 from pubsub.identity import SEED_BYTES, Domain, Identity
 from pubsub.keys import FileDisk, NoDisk, locked, read_identity
 from pubsub.logs import Log
+from pubsub.mdns import discover
 from pubsub.names import owner_of
 from pubsub.neighbours import make_self
 from pubsub.parameters import Parameters
@@ -40,6 +41,7 @@ async def open_peer(
     connect: Collection[str] = (),
     allow: Collection[str | bytes] | None = None,
     topic_key: bytes = b"",
+    mdns: bool = False,
     parameters: Parameters | None = None,
     log: Log | None = None,
     notify: Callable[[object], object] | None = None,
@@ -55,6 +57,7 @@ async def open_peer(
         connect: addresses of peers to begin with, each with a peer id. One that is down is tried again and again.
         allow: peer ids of the owners whose records count, and who may connect; None: anybody who knows the topic.
         topic_key: a secret of up to 64 bytes that all peers of the topic share; empty: none.
+        mdns: whether peers of the topic on the same local network find each other, without `connect`.
         parameters: what can be tuned.
         log: serves the logs of this peer's machines.
         notify: is told each event of the protocol; it must not wait.
@@ -87,9 +90,13 @@ async def open_peer(
             )
             peer = Peer(core, carrier, log=log, notify=notify, rng=rng)
             known = _learn_all(carrier, connect)
+            if mdns and not isinstance(carrier, Addressed):
+                raise TransportError("this transport finds nobody by an address, so mDNS is of no use to it")
             core.expose(0, make_self(peer.addresses))
             async with trio.open_nursery() as nursery:
                 await nursery.start(peer.run, known)
+                if mdns:
+                    nursery.start_soon(discover, identity.owner, domain, peer.addresses, peer.found, peer.mdns)
                 try:
                     yield peer
                 finally:

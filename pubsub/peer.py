@@ -29,16 +29,19 @@ from pubsub.driver import Driver
 from pubsub.errors import ExposeError, PubsubError
 from pubsub.events import Committed, KeyInUse
 from pubsub.logs import Log, Logs
+from pubsub.mdns import MdnsCounts
 from pubsub.members import Status
 from pubsub.messages import Place
 from pubsub.names import owner_of, peer_id_of
-from pubsub.neighbours import PAUSE, PERIOD, SELF, addresses_in, whom_to_dial
+from pubsub.neighbours import FEWEST, MAX_FOUND, PAUSE, PERIOD, SELF, TARGET, addresses_in, whom_to_dial
 from pubsub.pull import START, PullEnded, RowsPulled
 from pubsub.replica import Replica
 from pubsub.serve import RowsAsked
 from pubsub.transport.clock import now
 from pubsub.transport.contract import Transport
 from pubsub.transport.errors import DialError, TransportError
+
+PATIENCE = 5.0  # s that a connection may take to come about
 
 logger = logging.getLogger("asyncmachine.pubsub")
 
@@ -82,6 +85,7 @@ class Peer:
     Attributes:
         id: the peer id, as libp2p writes it.
         owner: the public key.
+        mdns: what was heard on the local network.
     """
 
     def __init__(
@@ -102,10 +106,12 @@ class Peer:
         self._driver: Driver[bytes] = Driver(core, transport, notify=self._notified, failed=self._failed)
         self._bells: dict[Reader, _Bell] = {}
         self._waiting: dict[_Waiting, None] = {}
-        self._logs = Logs(core, self._driver, log)
+        self._logs = Logs(core, self._driver, log, self._meet)
         self._known: dict[bytes, None] = {}  # owners whose addresses are known
         self._tried: dict[bytes, float] = {}  # when they were dialled last, s
         self._misaddressed = 0
+        self._found: dict[bytes, None] = {}  # heard of on the local network, and not dialled yet
+        self.mdns = MdnsCounts()
         self._first: dict[bytes, None] = {}  # to be dialled to begin with, and not reached yet
         self._left = False
 
@@ -225,6 +231,7 @@ class Peer:
         out = counters_of_core(self._core)
         out["driver"] = counters_of(self._driver.statistics())
         out["addresses"] = {"known": len(self._known), "wrong": self._misaddressed}
+        out["mdns"] = counters_of(self.mdns)
         statistics = getattr(self._transport, "statistics", None)
         if statistics is not None:
             out["transport"] = counters_of(statistics())
@@ -282,18 +289,75 @@ class Peer:
 
     # -- neighbours
 
-    def _learn(self, owner: bytes, addresses: Iterable[str]) -> None:
-        if not isinstance(self._transport, Addressed) or owner == self.owner:
+    async def _meet(self, owner: bytes) -> None:
+        """Connect with a peer whose address is known, if it is none of the neighbours; or give up after a while."""
+        if owner in self._core.links or owner not in self._known:
             return
+        self._driver.dial(owner)
+        with trio.move_on_after(PATIENCE):
+            while True:
+                await trio.sleep(0.02)
+                if owner in self._core.links:
+                    return
+
+    def found(self, owner: bytes, addresses: Iterable[str]) -> None:
+        """Hear where a peer is, from somebody who may lie; dial it now or later, unless it is a neighbour.
+
+        A crowd that starts at once shall not connect each with each: beyond some neighbours only whoever is still
+        unknown is dialled, one a second. So two groups that do not know each other become one.
+        """
+        allowed, links = self._core.acceptor.allowed, self._core.links
+        if owner == self.owner or owner in links:
+            return
+        if allowed is not None and owner not in allowed:
+            self.mdns.not_allowed += 1
+            return
+        if owner not in self._found and len(self._found) >= MAX_FOUND:
+            self.mdns.crowded += 1
+            return
+        if not self._learn(owner, addresses):
+            return
+        self._found[owner] = None
+        dialling = sum(at + PERIOD > trio.current_time() for at in self._tried.values())
+        if len(links) + dialling < TARGET and self._is_rested(owner):
+            self._dial_found(owner)
+
+    def _dial_found(self, owner: bytes) -> None:
+        del self._found[owner]  # from now on the core dials it again, ever more seldom
+        self.mdns.dialled += 1
+        self._dial(owner)
+
+    def _dial(self, owner: bytes) -> None:
+        self._tried[owner] = trio.current_time()
+        self._driver.dial(owner)
+
+    def _is_rested(self, owner: bytes) -> bool:
+        return self._tried.get(owner, -math.inf) + PAUSE <= trio.current_time()
+
+    def _strangers(self) -> list[bytes]:
+        """Return who was found on the local network and is needed: nobody else has told of it, or all are too few."""
+        links, ledger = self._core.links, self._core.ledger
+        for owner in list(self._found):
+            if owner in links or (len(links) >= FEWEST and ledger.get(owner) is not None):
+                del self._found[owner]
+        return [owner for owner in self._found if self._is_rested(owner)]
+
+    def _learn(self, owner: bytes, addresses: Iterable[str]) -> bool:
+        """Remember where a peer is; tell whether any of the addresses can be used."""
+        if not isinstance(self._transport, Addressed) or owner == self.owner:
+            return False
+        usable = False
         for address in addresses:
             try:
                 wrong = self._transport.learn(address) != owner
             except TransportError:
                 wrong = True
             if wrong:
-                self._misaddressed += 1  # signed by its owner, so it can only send us astray to itself
+                self._misaddressed += 1
             else:
                 self._known[owner] = None
+                usable = True
+        return usable
 
     def _candidates(self) -> Iterator[bytes]:
         membership, links = self._core.membership, self._core.links
@@ -302,16 +366,16 @@ class Peer:
                 del self._known[owner]
                 self._tried.pop(owner, None)
                 continue
-            rested = self._tried.get(owner, -math.inf) + PAUSE <= trio.current_time()
-            if rested and owner not in links and membership.status_of(owner) is Status.ALIVE:
+            if self._is_rested(owner) and owner not in links and membership.status_of(owner) is Status.ALIVE:
                 yield owner
 
     async def _keep_neighbours(self) -> None:
         while True:
             await trio.sleep(PERIOD * (0.5 + self._rng.random()))
             for owner in whom_to_dial(len(self._core.links), self._candidates(), self._rng):
-                self._tried[owner] = trio.current_time()
-                self._driver.dial(owner)
+                self._dial(owner)
+            if strangers := self._strangers():
+                self._dial_found(self._rng.choice(strangers))
 
     async def run(
         self, connect: Collection[bytes], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
