@@ -145,9 +145,7 @@ class Meeting:
             except ConnectionLost:
                 if there := self.lines.get(peer):
                     return there
-                why.append(
-                    f"{address}: it hung up at the hello: another topic or key of it, or not allowed"
-                )
+                why.append(f"{address}: it hung up at the hello: another topic or key of it, or not allowed")
             except WireError as error:
                 if there := self.lines.get(peer):
                     return there
