@@ -536,7 +536,7 @@ async def test_every_question_is_answered_as_at_the_owner(
         stage = Stage(theirs, model)
         keys = {key: (key[0] or "own", key[1]) for key in KEYS}
         cuts = data.draw(st.lists(st.integers(0, len(steps)), max_size=3))
-        top = 0
+        top = wall.at
         for i, step in enumerate([*steps, ("step", 0.5)]):
             stage.play(step)
             top = max(top, wall.at)
