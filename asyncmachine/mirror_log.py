@@ -31,12 +31,13 @@ from history import History, HistoryError, LogError, UnknownMachineError
 from history.log import START, LogRow, Place, updates_of
 from history.recorder import Recorder
 from machine import Reader, Tracer, Transition
+from pubsub.boundary import SECOND
 from pubsub.errors import PullError
 from pubsub.names import owner_of, peer_id_of
 from pubsub.peer import Peer
 from pubsub.pull import Outcome
 from pubsub.replica import Replica
-from pubsub.serve import ANSWER_TIMEOUT, SECOND
+from pubsub.serve import ANSWER_TIMEOUT
 
 logger = logging.getLogger("asyncmachine.mirror")
 COMMIT = 2.0  # s that an answer waits for what was recorded just now

@@ -24,7 +24,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose
 
 from benchmarks.harness import Figure, Report
 from machine import Machine, Schema, State
-from pubsub.boundary import LINK, Host
+from pubsub.boundary import LINK, SECOND, Host
 from pubsub.core import Core
 from pubsub.hlc import HybridClock
 from pubsub.identity import Domain, Identity
@@ -36,7 +36,7 @@ from pubsub.record import decode_record
 from simulations.conditions import Conditions
 from simulations.disk import Disk
 from simulations.faults import Crash, Heal, Partition, Restart
-from simulations.gossip import SECOND, GossipNetwork
+from simulations.gossip import GossipNetwork
 from simulations.measures import Opinions
 from simulations.measures import Report as Measured
 from simulations.topic import Gossipsub

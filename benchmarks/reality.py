@@ -31,7 +31,7 @@ sys.path[0] = str(ROOT)  # not this folder, whose names would hide the packages
 
 from benchmarks.harness import Figure, Report
 from machine import Machine, Schema, State
-from pubsub.boundary import LINK, NEVER, NOTIFY, SEND, WAKE, Host, Message, Output, Outputs, P
+from pubsub.boundary import LINK, NEVER, NOTIFY, SECOND, SEND, WAKE, Host, Message, Output, Outputs, P
 from pubsub.core import Core
 from pubsub.driver import Driver
 from pubsub.events import Committed, Published
@@ -40,7 +40,7 @@ from pubsub.keys import NoDisk
 from pubsub.messages import Frame
 from pubsub.opening import wall_ms
 from pubsub.state import OwnerState
-from pubsub.transport.clock import SECOND, now, sleep_until
+from pubsub.transport.clock import now, sleep_until
 from pubsub.transport.libp2p import Libp2pTransport, open_libp2p
 from simulations.conditions import Conditions, Constant
 from simulations.seeds import derive, stream

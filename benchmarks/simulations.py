@@ -11,9 +11,10 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose names would hide the packages
 
 from benchmarks.harness import RUNS, Report
+from pubsub.boundary import SECOND
 from simulations.checkers import Conservation, NothingFromTheDead
 from simulations.conditions import MEASURED, Conditions
-from simulations.scenarios import SECOND, write
+from simulations.scenarios import write
 from simulations.simulation import Simulation
 from simulations.topic import Gossipsub
 from simulations.topology import regular

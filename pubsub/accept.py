@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import Enum
 
+from pubsub.boundary import SECOND
 from pubsub.hlc import HybridClock
 from pubsub.identity import Domain
 from pubsub.ledger import Ledger
@@ -25,7 +26,6 @@ from pubsub.proof import Proof
 from pubsub.record import Header, Record
 from pubsub.state import OwnerState, merge
 
-SECOND = 1_000_000  # us
 RATE = 20  # records/s of one owner
 BURST = 40
 STRANGERS_RATE = 100  # records/s of all owners that are not known yet, together

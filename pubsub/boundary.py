@@ -38,6 +38,7 @@ HANG_UP: Final = 4
 NOTIFY: Final = 5
 REFUSE: Final = 6
 
+SECOND: Final = 1_000_000  # us, in which all times are counted
 NEVER: Final = 2**62  # a time to wake at that never comes
 
 

@@ -19,6 +19,7 @@ from hashlib import blake2b
 from typing import Generic, TypeVar
 
 from machine import Schema, SchemaError, State
+from pubsub.boundary import NEVER, SECOND
 from pubsub.errors import ExposeError, WireError
 from pubsub.messages import MAX_FRAME, Bodies, SchemaAsk
 from pubsub.record import HASH_BYTES, MAX_STATES
@@ -30,8 +31,6 @@ AUTO, MULTI = 1, 2
 RELATIONS = ("require", "add", "remove", "after")
 MAX_SCHEMA = 64 * 1024  # bytes
 
-NEVER = 2**62
-SECOND = 1_000_000  # us
 TIMEOUT = 5 * SECOND  # for an answer
 # Before a hash that nobody knew is asked for again; doubled each time. Neighbours that pass a record on need a while to
 # fetch its schema themselves, so that the first round often comes too early.

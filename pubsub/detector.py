@@ -16,7 +16,8 @@ from collections.abc import Hashable
 from math import erfc, log10, sqrt
 from typing import Generic, TypeVar
 
-SECOND = 1_000_000  # us
+from pubsub.boundary import NEVER, SECOND
+
 PING = 5 * SECOND  # of silence, after which the other end is asked
 AGAIN = SECOND // 2  # between questions while no answer comes: six of them fit in before phi is above the threshold
 THRESHOLD = 8.0
@@ -28,7 +29,6 @@ MAX_LIMIT = (
     6 * PING
 )  # of silence; without it, whoever always answers at the last moment would be waited for ever longer
 STALL = 2 * SECOND  # who looks so much too late was asleep itself
-NEVER = 2**62
 
 Z_LIMIT = 5.612  # standard deviations at which phi is THRESHOLD
 _MAX_PHI = 300.0  # the probability is below what a float holds

@@ -10,13 +10,13 @@ import random
 from collections.abc import Collection, Hashable
 from typing import Generic, TypeVar
 
-SECOND = 1_000_000  # us
+from pubsub.boundary import NEVER, SECOND
+
 FIRST, LONGEST = SECOND, 60 * SECOND  # us, between two dials; up to twice that by chance
 SHARE = 16  # in between: one in so many of the time that a peer has been gone
 PATIENCE = 3  # times that: the other end is likely to dial, and if it does not, it may have forgotten this one
 MAX_GONE = 4096  # peers that are kept and not connected
 MAX_DIALS = 64  # in a second
-NEVER = 2**62
 
 P = TypeVar("P", bound=Hashable)
 

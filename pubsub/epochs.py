@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pubsub.boundary import NEVER, Disk
+from pubsub.boundary import NEVER, SECOND, Disk
 from pubsub.record import MAX_EPOCH
 
 KEY = "epoch"  # of the disk
-SECOND = 1_000_000  # us
 FIRST, LONGEST = SECOND, 60 * SECOND  # us, between two epochs; each pause is twice the one before
 QUIET = 2 * LONGEST  # us; after that it begins anew
 

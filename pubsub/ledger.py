@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 
+from pubsub.boundary import NEVER
 from pubsub.buckets import Buckets
 from pubsub.identity import SHORT_BYTES, short_of
 from pubsub.numbers import Numbers
@@ -16,7 +17,6 @@ from pubsub.state import OwnerState
 
 MAX_OWNERS = 65_536  # keys cost nothing: on an open topic, strangers beyond that are refused
 MAX_FORGOTTEN = 65_536  # owners; about 10 MB
-NEVER = 2**62
 
 Order = tuple[int, int]
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from pubsub.boundary import NEVER, SECOND
 from pubsub.messages import MAX_FRAME, MAX_WANTS, Frame, Notice, Parcel
 from pubsub.record import Header
 from pubsub.state import OwnerState
 
-SECOND = 1_000_000  # us
 FIRST = 1_000  # us that the first news waits for company, where it need not wait for longer
 PACE = 750  # us; see `Outbox.pace`: so there are about a dozen flushes a second at most
 MIN_PAUSE = 10_000  # us between two flushes
@@ -24,7 +24,6 @@ WINDOW = 256 * 1024  # bytes under way to one receiver
 MAX_ASKED = 8192
 MAX_NOTICES = 64  # in one frame
 MAX_UNTOLD = 4096  # notices that wait
-NEVER = 2**62
 
 Item = tuple[int, OwnerState | None, Parcel]
 """An owner's number, the state that a delta starts from, and the delta."""

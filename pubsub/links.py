@@ -6,9 +6,9 @@ from collections.abc import Hashable, Iterable
 from dataclasses import fields
 from typing import TypeVar
 
-from pubsub.boundary import LINK, SEND, Output
+from pubsub.boundary import LINK, NEVER, SEND, Output
 from pubsub.ledger import Ledger
-from pubsub.link import NEVER, PACE, Item, Link, LinkCounts, Outbox
+from pubsub.link import PACE, Item, Link, LinkCounts, Outbox
 from pubsub.messages import Notice, Parcel
 from pubsub.state import OwnerState
 

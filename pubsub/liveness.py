@@ -13,13 +13,12 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from pubsub.boundary import NEVER, SECOND
 from pubsub.detector import Detector, Detectors
 from pubsub.members import Hearing
 from pubsub.membership import Membership, Order
 from pubsub.suspicion import Suspicion
 
-SECOND = 1_000_000  # us
-NEVER = 2**62
 DENY_PAUSE = SECOND  # between two records that do nothing but deny
 MAX_LOST = 1024  # neighbours whose connections broke
 

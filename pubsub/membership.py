@@ -34,6 +34,7 @@ from heapq import heappop, heappush
 from math import log, log10
 
 from pubsub.accept import Bucket
+from pubsub.boundary import NEVER, SECOND
 from pubsub.hlc import wall_ms_of
 from pubsub.identity import Domain, Identity
 from pubsub.ledger import Ledger
@@ -41,8 +42,6 @@ from pubsub.members import Event, Hearing, Member, MemberChanged, MemberForgotte
 from pubsub.state import OwnerState
 from pubsub.suspicion import Suspicion, suspect
 
-SECOND = 1_000_000  # us
-NEVER = 2**62
 WITNESSES = 3  # after so many, another one changes nothing
 SLOW = 6  # times Ts, with one witness
 MIN_TIMEOUT = 5 * SECOND

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pubsub.accept import SECOND
+from pubsub.boundary import SECOND
 from pubsub.eager import MAX_RATE
 from pubsub.link import PACE
 from pubsub.membership import FORGET_AFTER

@@ -24,10 +24,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, TypeVar
 
-from pubsub.boundary import HISTORY, NOTIFY, SEND, Output
+from pubsub.boundary import HISTORY, NEVER, NOTIFY, SECOND, SEND, Output
 from pubsub.messages import MAX_PAGE, MAX_PLACE, MAX_ROWS, Place, PulledRow, Reason, Rows, RowsAsk, RowsEnd, size_of_row
 from pubsub.record import MAX_ID
-from pubsub.serve import MAX_SESSIONS, NEVER, SECOND, Serving
+from pubsub.serve import MAX_SESSIONS, Serving
 
 P = TypeVar("P", bound=Hashable)
 START: Place = (0, 0)  # before all rows

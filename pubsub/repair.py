@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pubsub.accept import Verdict
-from pubsub.boundary import Message
+from pubsub.boundary import SECOND, Message
 from pubsub.buckets import MAX_BUCKETS, MIN_BUCKETS, Buckets
 from pubsub.hlc import wall_ms_of
 from pubsub.ledger import Ledger
@@ -27,7 +27,6 @@ from pubsub.record import Header
 from pubsub.sessions import Session, answer_to, entry_pages, exchanges
 from pubsub.state import OwnerState
 
-SECOND = 1_000_000
 PERIOD = 10 * SECOND
 FAST = SECOND // 2  # the period after a session that moved what should have been there, or with a new neighbour
 FAST_SESSIONS = 4  # one neighbour may lack the same: some more, before the period grows again

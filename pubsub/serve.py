@@ -10,14 +10,12 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from pubsub.boundary import HISTORY, NOTIFY, SEND, Output
+from pubsub.boundary import HISTORY, NEVER, NOTIFY, SECOND, SEND, Output
 from pubsub.errors import ExposeError
 from pubsub.messages import MAX_PAGE, MAX_ROW, MAX_ROWS, Place, PulledRow, Reason, Rows, RowsAsk, RowsEnd, size_of_row
 
 P = TypeVar("P", bound=Hashable)
 
-NEVER = 2**62
-SECOND = 1_000_000  # us
 ANSWER_TIMEOUT = 10 * SECOND  # for the application to answer an ask
 MAX_SESSIONS = 4  # asks of one neighbour at a time, each way
 MAX_ASKS = 64  # of all neighbours at a time

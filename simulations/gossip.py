@@ -12,7 +12,7 @@ from random import Random
 from typing import Any, Literal
 
 from machine import Machine, Schema, State
-from pubsub.boundary import Host, Node, Outputs
+from pubsub.boundary import SECOND, Host, Node, Outputs
 from pubsub.core import Core
 from pubsub.identity import Domain, Identity
 from pubsub.ledger import Ledger
@@ -34,7 +34,6 @@ from simulations.simulation import Simulation, Verb
 from simulations.topic import Gossipsub
 from simulations.topology import Topology
 
-SECOND = 1_000_000
 SAMPLE = SECOND // 10  # us between two looks at what is waited for
 DOMAIN = Domain("simulation")
 

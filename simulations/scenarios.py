@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from pubsub.boundary import Host, Node, Outputs
+from pubsub.boundary import SECOND, Host, Node, Outputs
 from simulations.byzantine import Byzantine, Replay
 from simulations.checkers import Agreement, Checker, Conservation, NothingFromTheDead
 from simulations.conditions import MEASURED, Conditions, Uniform
@@ -19,8 +19,6 @@ from simulations.simulation import Simulation
 from simulations.statistics import Statistics
 from simulations.topology import full, regular
 from simulations.toys import Flood, Pinger, Value
-
-SECOND = 1_000_000  # us
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+from pubsub.boundary import SECOND
 from pubsub.core import Core
 from pubsub.parameters import Parameters
 from simulations.byzantine import Byzantine, Equivocate, Flooding, Forge, Hide, Replay
 from simulations.conditions import Conditions, Uniform
 from simulations.errors import SetupError
 from simulations.faults import storm
-from simulations.gossip import DOMAIN, SECOND, GossipNetwork
+from simulations.gossip import DOMAIN, GossipNetwork
 from simulations.liars import lying
 from simulations.measures import Report
 from simulations.seeds import stream

@@ -11,9 +11,7 @@ import math
 
 import trio
 
-from pubsub.boundary import NEVER
-
-SECOND = 1_000_000  # us
+from pubsub.boundary import NEVER, SECOND
 
 
 def now() -> int:

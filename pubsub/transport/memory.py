@@ -21,9 +21,9 @@ from typing import Generic
 
 import trio
 
-from pubsub.boundary import NEVER, TOPIC, Message, P
+from pubsub.boundary import NEVER, SECOND, TOPIC, Message, P
 from pubsub.errors import WireError
-from pubsub.transport.clock import SECOND, now, sleep_until
+from pubsub.transport.clock import now, sleep_until
 from pubsub.transport.contract import Codec, Judge
 from pubsub.transport.delays import Delays, Steady
 from pubsub.transport.end import End, Payload, pack, unpack

@@ -28,7 +28,7 @@ from trio._core import _run as trio_run
 from trio.testing import MockClock
 
 from machine import Machine, Schema, State
-from pubsub.boundary import NOTIFY, WAKE, Host, Message, Outputs
+from pubsub.boundary import NOTIFY, SECOND, WAKE, Host, Message, Outputs
 from pubsub.codec import ConnectionCodec
 from pubsub.core import Core
 from pubsub.driver import Driver
@@ -40,7 +40,7 @@ from pubsub.record import Header
 from pubsub.state import SharedMerge
 from pubsub.suspicion import Suspicion
 from pubsub.transport import Codec, MemoryNetwork
-from pubsub.transport.clock import SECOND, now, sleep_until
+from pubsub.transport.clock import now, sleep_until
 from simulations.clocks import Clocks
 from simulations.conditions import Conditions
 from simulations.disk import Disk

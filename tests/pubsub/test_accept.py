@@ -29,7 +29,8 @@ from pubsub import (
     WireError,
     decode_record,
 )
-from pubsub.accept import BURST, MAX_PENDING, RATE, SECOND, STRANGERS_BURST, STRANGERS_RATE, Bucket
+from pubsub.accept import BURST, MAX_PENDING, RATE, STRANGERS_BURST, STRANGERS_RATE, Bucket
+from pubsub.boundary import SECOND
 from pubsub.hlc import stamp_of
 from pubsub.identity import short_of
 from pubsub.record import NO_HASH

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from machine import Schema, SchemaError, State
 from pubsub import ExposeError, WireError, catalog
+from pubsub.boundary import NEVER, SECOND
 from pubsub.catalog import (
     FIRST_RETRY,
     MAX_ASK,
@@ -27,7 +28,7 @@ from pubsub.catalog import (
 from pubsub.messages import MAX_FRAME, Bodies, SchemaAsk
 from simulations.conditions import Conditions
 from simulations.faults import Crash, Heal, Partition, Restart
-from simulations.gossip import SECOND, GossipNetwork
+from simulations.gossip import GossipNetwork
 from simulations.simulation import Verb
 
 DOOR = Schema(
@@ -199,7 +200,7 @@ def test_what_nobody_needs_any_more_is_not_asked_for_again() -> None:
     assert shelf.ask(0) == {}  # there is nobody
     shelf.needed.clear()
     assert shelf.ask(RETRY, "a") == {}
-    assert (shelf.catalog.wanted, shelf.catalog.due) == (0, catalog.NEVER)
+    assert (shelf.catalog.wanted, shelf.catalog.due) == (0, NEVER)
 
 
 def test_a_new_neighbour_is_asked_for_what_others_did_not_know() -> None:

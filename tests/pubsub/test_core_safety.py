@@ -12,7 +12,7 @@ import pytest
 
 from machine import Machine, Schema, State, Tracer, Transition
 from pubsub import Description, Domain, Header, Identity, IdentityError, MachineState, OwnerState, Proof
-from pubsub.boundary import DIAL, HANG_UP, LINK, NEVER, NOTIFY, REFUSE, SEND, WAKE, Host
+from pubsub.boundary import DIAL, HANG_UP, LINK, NEVER, NOTIFY, REFUSE, SECOND, SEND, WAKE, Host
 from pubsub.core import Core
 from pubsub.dialling import MAX_DIALS, MAX_GONE, Dialling
 from pubsub.eager import MAX_PASSED, Eager
@@ -29,7 +29,6 @@ from pubsub.suspicion import suspect
 from simulations.disk import Disk
 
 DOMAIN = Domain("safety")
-SECOND = 1_000_000
 NOON = 1_800_000_000_000  # ms
 HOUR = 3600 * SECOND
 LAMP = Schema({"On": State(), "Off": State()})

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pubsub.detector import AGAIN, FIRST_MEAN, MAX_LIMIT, PING, SECOND, THRESHOLD, Detector, Detectors
+from pubsub.boundary import SECOND
+from pubsub.detector import AGAIN, FIRST_MEAN, MAX_LIMIT, PING, THRESHOLD, Detector, Detectors
 
 RTT = SECOND // 10
 

@@ -11,12 +11,27 @@ from trio.testing import MockClock
 
 from machine import Machine, Schema, State
 from pubsub import Domain, Identity
-from pubsub.boundary import DIAL, HANG_UP, LINK, NEVER, NOTIFY, PUBLISH, REFUSE, SEND, SYNC, WAKE, Host, Message, Output
+from pubsub.boundary import (
+    DIAL,
+    HANG_UP,
+    LINK,
+    NEVER,
+    NOTIFY,
+    PUBLISH,
+    REFUSE,
+    SECOND,
+    SEND,
+    SYNC,
+    WAKE,
+    Host,
+    Message,
+    Output,
+)
 from pubsub.core import Core
 from pubsub.driver import Driver
 from pubsub.messages import Frame, Summary
 from pubsub.transport import MemoryNetwork, Steady
-from pubsub.transport.clock import SECOND, now
+from pubsub.transport.clock import now
 from simulations.disk import Disk
 from simulations.seeds import stream
 

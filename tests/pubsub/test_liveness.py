@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pubsub import Domain, Identity
+from pubsub.boundary import NEVER, SECOND
 from pubsub.detector import PING
 from pubsub.hlc import stamp_of
 from pubsub.ledger import Ledger
-from pubsub.liveness import DENY_PAUSE, MAX_LOST, NEVER, SECOND, Liveness
+from pubsub.liveness import DENY_PAUSE, MAX_LOST, Liveness
 from pubsub.members import Hearing, Status
 from pubsub.membership import Membership
 from pubsub.record import Header

@@ -10,21 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pubsub import Domain, Identity
+from pubsub.boundary import NEVER, SECOND
 from pubsub.hlc import stamp_of
 from pubsub.ledger import Ledger
 from pubsub.members import Hearing, MemberChanged, MemberForgotten, MemberHidden, Status
-from pubsub.membership import (
-    BURST,
-    FORGET_AFTER,
-    MAX_CASES,
-    MAX_EARLY,
-    MAX_RETOLD,
-    MAX_WAITING,
-    NEVER,
-    SECOND,
-    SLOW,
-    Membership,
-)
+from pubsub.membership import BURST, FORGET_AFTER, MAX_CASES, MAX_EARLY, MAX_RETOLD, MAX_WAITING, SLOW, Membership
 from pubsub.record import BYE, Header
 from pubsub.state import OwnerState, root_of
 from pubsub.suspicion import Suspicion, suspect

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pubsub import ExposeError, Identity
-from pubsub.boundary import HISTORY, NOTIFY, SEND
+from pubsub.boundary import HISTORY, NEVER, NOTIFY, SECOND, SEND
 from pubsub.codec import decode, encode
 from pubsub.messages import MAX_PAGE, MAX_ROW, MAX_ROWS, Place, PulledRow, Reason, Rows, RowsAsk, RowsEnd
 from pubsub.pull import MAX_PULLS, MAX_RETRIES, START, TIMEOUT, Outcome, PullEnded, Pulls, RowsPulled
-from pubsub.serve import ANSWER_TIMEOUT, MAX_ASKS, MAX_SESSIONS, NEVER, RATE, SECOND, RowsAsked
+from pubsub.serve import ANSWER_TIMEOUT, MAX_ASKS, MAX_SESSIONS, RATE, RowsAsked
 
 OWNER = Identity(bytes(32)).owner
 HERE, THERE = "here", "there"

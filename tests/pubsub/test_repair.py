@@ -11,7 +11,7 @@ import pytest
 
 from pubsub import Description, Domain, Header, Identity, MachineState, OwnerState, Record
 from pubsub.accept import BURST, STRANGERS_BURST, Verdict
-from pubsub.boundary import LINK, SEND, SYNC, Host, Message, Outputs
+from pubsub.boundary import LINK, SECOND, SEND, SYNC, Host, Message, Outputs
 from pubsub.codec import MAX_SIZE, decode, encode
 from pubsub.core import Core
 from pubsub.identity import short_of
@@ -25,7 +25,6 @@ from simulations.disk import Disk
 
 DOMAIN = Domain("repair")
 NOON = 1_700_000_000_000
-SECOND = 1_000_000
 ALONE = Parameters(links=False, liveness=False)
 
 

@@ -29,7 +29,7 @@ from machine import (
     wait_for_any,
 )
 from pubsub import Domain, Identity
-from pubsub.boundary import NOTIFY, SEND, WAKE, Host, Outputs
+from pubsub.boundary import NOTIFY, SECOND, SEND, WAKE, Host, Outputs
 from pubsub.catalog import SchemaKnown, schema_hash
 from pubsub.core import Core
 from pubsub.replica import Replica
@@ -39,7 +39,6 @@ from simulations.faults import Crash, Heal, Partition, Restart
 from simulations.gossip import GossipNetwork
 from simulations.simulation import Verb
 
-SECOND = 1_000_000
 DOMAIN = Domain("replicas")
 OWNER = Identity(bytes(range(32)))
 DOOR = Schema(

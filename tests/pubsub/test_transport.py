@@ -17,7 +17,7 @@ from trio.testing import MockClock
 
 from machine import Machine, Schema, State
 from pubsub import Domain, HybridClock, Identity, Publisher
-from pubsub.boundary import LINK, SYNC, Message
+from pubsub.boundary import LINK, SECOND, SYNC, Message
 from pubsub.messages import Frame, Parcel, Summary
 from pubsub.transport import (
     Connection,
@@ -30,7 +30,6 @@ from pubsub.transport import (
     Transport,
 )
 from pubsub.transport.addresses import id_of
-from pubsub.transport.clock import SECOND
 from pubsub.transport.libp2p import Libp2pTransport, open_libp2p
 
 MS = SECOND // 1000

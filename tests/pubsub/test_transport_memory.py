@@ -10,10 +10,10 @@ from trio.testing import MockClock
 
 from machine import Machine, Schema, State
 from pubsub import Domain, HybridClock, Identity, Publisher, WireError
-from pubsub.boundary import CATALOG, LINK, SYNC, Message
+from pubsub.boundary import CATALOG, LINK, SECOND, SYNC, Message
 from pubsub.messages import Frame, Parcel, Summary
 from pubsub.transport import Connection, ConnectionLost, DialError, MemoryNetwork, Overrun, Steady, Transport
-from pubsub.transport.clock import SECOND, now, sleep_until
+from pubsub.transport.clock import now, sleep_until
 
 MS = SECOND // 1000
 

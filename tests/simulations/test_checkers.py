@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pubsub.boundary import Message, Outputs
+from pubsub.boundary import SECOND, Message, Outputs
 from simulations.checkers import Agreement, BoundedQueues, Conservation, NothingFromTheDead
 from simulations.errors import SetupError, Violation
 from simulations.faults import Crash, Partition
@@ -21,7 +21,6 @@ from simulations.simulation import Simulation
 from simulations.toys import Echo, Listener
 
 ROOT = Path(__file__).parents[2]
-SECOND = 1_000_000
 AM = "from asyncmachine.cli import main; main()"
 
 

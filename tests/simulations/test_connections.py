@@ -7,13 +7,11 @@ from typing import Any
 
 import pytest
 
-from pubsub.boundary import DIAL, HANG_UP
+from pubsub.boundary import DIAL, HANG_UP, SECOND
 from simulations.checkers import Conservation
 from simulations.connections import DIAL_TIMEOUT
 from simulations.faults import Crash, Heal, Partition, Restart
 from simulations.topology import unconnected
-
-SECOND = 1_000_000
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pubsub.boundary import SECOND
 from simulations.conditions import Conditions
 from simulations.faults import storm
 from simulations.seeds import derive, stream
@@ -19,7 +20,6 @@ from simulations.toys import Pinger
 from simulations.trace import Trace
 
 ROOT = Path(__file__).parents[2]
-SECOND = 1_000_000
 WEATHER = Conditions(loss=0.05, duplicate=0.05, reorder=0.05, cpu_frame=450, bandwidth=50_000)
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pubsub.boundary import WAKE, Host, Message, Outputs
+from pubsub.boundary import SECOND, WAKE, Host, Message, Outputs
 from simulations.checkers import Checker, Conservation, NothingFromTheDead
 from simulations.clocks import BEGINNING
 from simulations.conditions import Conditions, Constant
@@ -18,8 +18,6 @@ from simulations.faults import Crash, Degrade, Heal, Hold, Jump, Partition, Rele
 from simulations.simulation import Simulation, Verb
 from simulations.topology import full
 from simulations.toys import Flood, Quiet, Tired
-
-SECOND = 1_000_000
 
 
 class Sightings(Checker):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pubsub.accept import Accepted, Acceptor, Verdict
-from pubsub.boundary import LINK, SEND
+from pubsub.boundary import LINK, SECOND, SEND
 from pubsub.core import Core
 from pubsub.ledger import Ledger
 from pubsub.messages import Entries, Frame, Parcel, Summary
@@ -23,7 +23,7 @@ from pubsub.state import MachineState, OwnerState, merge, root_of
 from simulations.conditions import Conditions
 from simulations.errors import Violation
 from simulations.faults import Crash, Degrade, Heal, Partition, Restart, Restore, storm
-from simulations.gossip import SECOND, GossipNetwork
+from simulations.gossip import GossipNetwork
 from simulations.measures import Report
 from simulations.simulation import Verb
 from simulations.topic import Gossipsub

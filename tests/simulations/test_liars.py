@@ -10,6 +10,7 @@ import pytest
 
 from machine import Machine, Schema, State
 from pubsub import Domain, HybridClock, Identity, Publisher, merge
+from pubsub.boundary import SECOND
 from pubsub.events import Convicted
 from pubsub.messages import Exchange, Frame, Parcel, SchemaAsk
 from pubsub.parameters import Parameters
@@ -17,7 +18,7 @@ from pubsub.state import SharedMerge
 from simulations.byzantine import Byzantine, Equivocate, Flooding, Forge, Hide, Replay
 from simulations.checkers import Checker
 from simulations.faults import storm
-from simulations.gossip import DOMAIN, SECOND, GossipNetwork
+from simulations.gossip import DOMAIN, GossipNetwork
 from simulations.liars import GossipForger, lying
 from simulations.topic import Gossipsub
 from simulations.topology import full

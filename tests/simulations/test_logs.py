@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pubsub.boundary import Outputs
+from pubsub.boundary import SECOND, Outputs
 from pubsub.core import Core
 from pubsub.events import Published
 from pubsub.messages import PulledRow
@@ -14,7 +14,7 @@ from pubsub.serve import RowsAsked
 from simulations.checkers import Checker
 from simulations.conditions import Conditions
 from simulations.faults import Crash, Heal, Partition, Restart
-from simulations.gossip import SECOND, GossipNetwork
+from simulations.gossip import GossipNetwork
 from simulations.simulation import Simulation, Verb
 from simulations.topology import full
 

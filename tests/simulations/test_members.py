@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from pubsub.boundary import SECOND
 from pubsub.core import Core
 from pubsub.members import Status
 from pubsub.parameters import Parameters
 from simulations.conditions import Conditions
 from simulations.faults import Crash, Heal, Partition, Restart
-from simulations.gossip import SECOND, GossipNetwork
+from simulations.gossip import GossipNetwork
 from simulations.topology import full
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pubsub.boundary import WAKE
+from pubsub.boundary import SECOND, WAKE
 from simulations.checkers import Conservation
 from simulations.conditions import Conditions, Constant, Regions, Uniform
 from simulations.errors import SetupError
@@ -20,7 +20,6 @@ from simulations.topology import Pairs, full, ring
 from simulations.toys import Listener, Tired
 
 EXACT = Conditions(latency=Constant(10_000), jitter=0)
-SECOND = 1_000_000
 
 conditions = st.builds(
     Conditions,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pubsub.boundary import DIAL, HANG_UP, LINK, PUBLISH, SEND, WAKE, Host, Message, Output, Outputs
+from pubsub.boundary import DIAL, HANG_UP, LINK, PUBLISH, SECOND, SEND, WAKE, Host, Message, Output, Outputs
 from simulations.checkers import Conservation, NothingFromTheDead
 from simulations.conditions import Conditions
 from simulations.faults import Crash, storm
@@ -14,7 +14,6 @@ from simulations.topic import Gossipsub
 from simulations.topology import Topology, full, regular, ring, unconnected
 from simulations.toys import Ball, Listener
 
-SECOND = 1_000_000
 PEERS = 8
 
 

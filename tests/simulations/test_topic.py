@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pubsub.boundary import REFUSE, Host, Message, Node, Outputs
+from pubsub.boundary import REFUSE, SECOND, Host, Message, Node, Outputs
 from simulations.checkers import Agreement, Checker, Conservation
 from simulations.conditions import Conditions, Constant
 from simulations.faults import Crash, Restart
@@ -13,8 +13,6 @@ from simulations.simulation import Simulation
 from simulations.topic import Gossipsub
 from simulations.topology import full, regular, ring
 from simulations.toys import Shout
-
-SECOND = 1_000_000
 
 
 def shout(node: Node[int], now: int) -> Outputs[int]:
