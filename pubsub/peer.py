@@ -21,7 +21,7 @@ from typing import Protocol, runtime_checkable
 import trio
 
 from machine import Machine, Reader, Schema, Tracer
-from pubsub.boundary import Outputs
+from pubsub.boundary import NOTIFY, Outputs
 from pubsub.catalog import SchemaKnown
 from pubsub.core import Core
 from pubsub.counters import Counters, counters_of, counters_of_core
@@ -44,6 +44,8 @@ from pubsub.transport.errors import DialError, TransportError
 PATIENCE = 5.0  # s that a connection may take to come about
 
 logger = logging.getLogger("asyncmachine.pubsub")
+
+Listener = Callable[[object], object]
 
 
 @runtime_checkable
@@ -82,6 +84,12 @@ class PeerInfo:
 class Peer:
     """See `open_peer`, which makes it.
 
+    What happens, it tells any number of listeners, `notify` of `open_peer` first: each event of `pubsub.events`, and
+    those of members, schemas and pulls, in the order in which they come. A listener is called by the task that brought
+    the event, after what the core wanted before it was done; so it must not wait. It may call this peer: what is then
+    to be done is done as soon as it has returned, and if that is refused, the refusal is an event too. What a listener
+    raises ends the peer.
+
     Attributes:
         id: the peer id, as libp2p writes it.
         owner: the public key.
@@ -94,14 +102,14 @@ class Peer:
         transport: Transport[bytes],
         *,
         log: Log | None,
-        notify: Callable[[object], object] | None,
+        notify: Listener | None,
         rng: random.Random,
     ) -> None:
         self.owner = core.identity.owner
         self.id = peer_id_of(self.owner)
         self._core = core
         self._transport = transport
-        self._tell = notify
+        self._listeners: tuple[Listener, ...] = () if notify is None else (notify,)
         self._rng = rng
         self._driver: Driver[bytes] = Driver(core, transport, notify=self._notified, failed=self._failed)
         self._bells: dict[Reader, _Bell] = {}
@@ -128,37 +136,50 @@ class Peer:
     def expose(self, machine: Machine | Reader) -> None:
         """Let all others have the machine, and its changes, from now on.
 
+        Called by a listener, it is done, or refused, as soon as that has returned; a refusal is then an event.
+
         Raises:
             ExposeError: it cannot be published as it is. Nothing has changed.
         """
         if machine.id == SELF:
             raise ExposeError(f"the id {SELF!r} is that of the machine in which a peer tells where it is")
-        failures: list[ExposeError] = []
+        self._attempt(self._expose, machine)
 
-        def expose(at: int) -> Outputs[bytes]:
-            try:
-                return self._core.expose(at, machine)
-            except ExposeError as error:
-                failures.append(error)
-                return ()
-
-        self._driver.call(expose)
-        if failures:
-            raise failures[0]
-        self._bells[machine] = _Bell(self)
-        machine.add_tracer(self._bells[machine])
+    def _expose(self, at: int, machine: Machine | Reader) -> Outputs[bytes]:
+        out = self._core.expose(at, machine)
+        bell = self._bells[machine] = _Bell(self)
+        machine.add_tracer(bell)
+        return out
 
     def unexpose(self, machine: Machine | Reader) -> None:
-        """Take a machine back: all others are told that it is gone.
+        """Take a machine back: all others are told that it is gone. Called by a listener, see `expose`.
 
         Raises:
             ExposeError: it is not exposed.
         """
+        self._attempt(self._unexpose, machine)
+
+    def _unexpose(self, at: int, machine: Machine | Reader) -> Outputs[bytes]:
         bell = self._bells.pop(machine, None)
         if bell is None:
             raise ExposeError(f"{machine.id} is not exposed by this peer")
         machine.remove_tracer(bell)
-        self._driver.call(self._core.unexpose, machine)
+        return self._core.unexpose(at, machine)
+
+    def _attempt(self, do: Callable[[int, Machine | Reader], Outputs[bytes]], machine: Machine | Reader) -> None:
+        """Have the driver do what may be refused: who asked for it is still there, or else all listeners are told."""
+        is_late = False
+
+        def attempt(at: int) -> Outputs[bytes]:
+            try:
+                return do(at, machine)
+            except ExposeError as error:
+                if is_late:
+                    return [(NOTIFY, error)]
+                raise
+
+        self._driver.call(attempt)
+        is_late = True
 
     def _changed(self) -> None:
         if self._core.publisher.has_news:
@@ -255,6 +276,23 @@ class Peer:
 
     # -- events of the core
 
+    def listen(self, callback: Listener) -> None:
+        """Tell somebody each event from now on, after those who listen already. Who listens twice is told twice."""
+        self._listeners = (*self._listeners, callback)
+
+    def unlisten(self, callback: Listener) -> None:
+        """Tell somebody no event any more.
+
+        Raises:
+            ValueError: it does not listen.
+        """
+        others = list(self._listeners)
+        try:
+            others.remove(callback)
+        except ValueError:
+            raise ValueError(f"{callback!r:.80} does not listen to {self!r}") from None
+        self._listeners = tuple(others)
+
     def _notified(self, event: object) -> None:
         if isinstance(event, Committed):
             if event.before is None or event.before.header.epoch != event.state.header.epoch:
@@ -270,8 +308,8 @@ class Peer:
             logger.warning("%s: somebody else publishes with this key; give each peer a key of its own", self.id)
         elif isinstance(event, PubsubError):
             logger.error("%s cannot publish: %s", self.id, event)
-        if self._tell is not None:
-            self._tell(event)
+        for listener in self._listeners:
+            listener(event)
 
     def _failed(self, owner: bytes, error: DialError) -> None:
         if owner in self._first:
@@ -381,14 +419,19 @@ class Peer:
         self, connect: Collection[bytes], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Run until `stop` or `leave`; dial these to begin with. For `open_peer`."""
-        async with trio.open_nursery() as nursery:
-            self._logs.nursery = nursery
-            await nursery.start(self._driver.run)
-            for owner in connect:
-                self._first[owner] = None
-                self._driver.dial(owner)
-            nursery.start_soon(self._keep_neighbours)
-            task_status.started()
+        try:
+            async with trio.open_nursery() as nursery:
+                self._logs.nursery = nursery
+                await nursery.start(self._driver.run)
+                for owner in connect:
+                    self._first[owner] = None
+                    self._driver.dial(owner)
+                nursery.start_soon(self._keep_neighbours)
+                task_status.started()
+        finally:
+            while self._bells:  # the machines live on
+                machine, bell = self._bells.popitem()
+                machine.remove_tracer(bell)
 
 
 class _Bell(Tracer):

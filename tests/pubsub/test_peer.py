@@ -17,12 +17,13 @@ from machine import Machine, Schema, State
 from pubsub.boundary import Message
 from pubsub.codec import ConnectionCodec
 from pubsub.errors import ExposeError, IdentityError, PullError
+from pubsub.events import Published
 from pubsub.identity import Domain, Identity
 from pubsub.members import Status
 from pubsub.messages import Place, PulledRow
 from pubsub.names import owner_of, peer_id_of
 from pubsub.opening import open_peer
-from pubsub.peer import Peer
+from pubsub.peer import Listener, Peer
 from pubsub.transport import Connection, MemoryNetwork, MemoryTransport, Steady, TransportError
 from pubsub.transport.contract import Judge
 
@@ -249,6 +250,95 @@ async def test_what_cannot_be_exposed_is_refused_and_nothing_is_exposed(town: To
         peer.unexpose(machine)
     with pytest.raises(ExposeError, match="where it is"):
         peer.expose(door("@peer"))
+
+
+async def test_listeners_are_told_each_event_in_order_for_as_long_as_they_listen(
+    town: Town, autojump_clock: MockClock
+) -> None:
+    told: list[tuple[str, object]] = []
+
+    def listener(name: str) -> Listener:
+        return lambda event: told.append((name, event))
+
+    second, third = listener("second"), listener("third")
+    left = await town.open()
+    right = await town.open(left, notify=listener("first"))
+    right.listen(second)
+    right.listen(third)
+    await trio.sleep(2)
+    events = [event for name, event in told if name == "second"]
+    assert events
+    late = told[-3 * len(events) :]  # `notify` has heard of the start, too
+    assert late == [(name, event) for event in events for name in ("first", "second", "third")]
+    right.unlisten(second)
+    told.clear()
+    left.expose(door("front"))
+    await right.replica("front")
+    assert {name for name, _ in told} == {"first", "third"}
+    with pytest.raises(ValueError, match="does not listen"):
+        right.unlisten(second)
+
+
+async def test_a_listener_may_listen_and_end_it_within_an_event(town: Town, autojump_clock: MockClock) -> None:
+    told: list[object] = []
+
+    def once(event: object) -> None:
+        left.unlisten(once)
+        left.listen(told.append)
+
+    left = await town.open()
+    left.listen(once)
+    right = await town.open(left)
+    for name in ("front", "back"):
+        right.expose(door(name))
+        await left.replica(name)
+    assert len(told) > 1
+    with pytest.raises(ValueError, match="does not listen"):
+        left.unlisten(once)
+
+
+async def test_a_listener_exposes_machines_and_hears_of_what_is_refused(
+    town: Town, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[object] = []
+    good, bad, short = door("good"), door("x" * 300), door("short")
+
+    def expose_all(event: object) -> None:
+        told.append(event)
+        if isinstance(event, Published) and good not in exposed:
+            exposed.append(good)
+            left.expose(bad)  # neither is refused here, where nobody could tell whose fault it is
+            left.unexpose(bad)
+            left.expose(short)
+            left.unexpose(short)
+            left.expose(good)
+
+    exposed: list[Machine] = []
+    left = await town.open()
+    right = await town.open(left)
+    left.listen(expose_all)
+    left.expose(door("first"))
+    replica = await right.replica("good")
+    refused = [event for event in told if isinstance(event, ExposeError)]
+    assert [("300 bytes" in str(error), "not exposed" in str(error)) for error in refused] == [
+        (True, False),
+        (False, True),
+    ]
+    assert sum("cannot publish" in record.message for record in caplog.records) == 2
+    good.add("Open")
+    await replica.when("Open")
+    assert not bad.tracers
+    assert not short.tracers
+    assert sorted(r.id for r in right.replicas()) == ["first", "good"]
+
+
+async def test_machines_that_outlive_their_peer_do_not_ring_any_more(town: Town, autojump_clock: MockClock) -> None:
+    machine = door("front")
+    async with town.peer() as peer:
+        peer.expose(machine)
+        assert [tracer.id for tracer in machine.tracers] == ["pubsub", "pubsub bell"]
+    assert "pubsub bell" not in [tracer.id for tracer in machine.tracers]
+    machine.add("Open")
 
 
 class Rows:
