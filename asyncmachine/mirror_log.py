@@ -31,13 +31,11 @@ from history import History, HistoryError, LogError, UnknownMachineError
 from history.log import START, LogRow, Place, updates_of
 from history.recorder import Recorder
 from machine import Reader, Tracer, Transition
-from pubsub.boundary import SECOND
-from pubsub.errors import PullError
+from pubsub.errors import NotNowError, PullError
 from pubsub.names import owner_of, peer_id_of
 from pubsub.peer import Peer
 from pubsub.pull import Outcome
 from pubsub.replica import Replica
-from pubsub.serve import ANSWER_TIMEOUT
 
 logger = logging.getLogger("asyncmachine.mirror")
 COMMIT = 2.0  # s that an answer waits for what was recorded just now
@@ -75,6 +73,7 @@ class HistoryLog:
 
         Raises:
             LookupError: there is no log of that machine.
+            NotNowError: there is one, and the history cannot read it just now.
         """
         try:
             rows, last = await self._read(machine, after, until, limit)
@@ -84,9 +83,8 @@ class HistoryLog:
         except HistoryError as error:
             self.counts.failed += 1
             logger.warning("the log of %s cannot be served: %s", machine, error)
-            # it is there, so "no log" would not be true; without an answer in time, whoever asks comes again later
-            await trio.sleep(ANSWER_TIMEOUT / SECOND + 1)
-            raise LookupError(f"the log of {machine} cannot be read just now") from error
+            # it is there, so "no log" would not be true
+            raise NotNowError(f"the log of {machine} cannot be read just now: {error}") from error
         self.counts.answers += 1
         self.counts.rows += len(rows)
         return rows, last
@@ -259,8 +257,7 @@ class Mirror:
                     counts.missing += page.missing
                     self.place = page.rows[-1][:2]
         except PullError as error:
-            # the message ends with how it did
-            return next((o.value for o in Outcome if str(error).endswith(f": {o.value}")), Outcome.BROKEN.value)
+            return error.outcome.value
         except LogError as error:
             counts.refused += 1
             logger.warning("%s", error)

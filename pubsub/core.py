@@ -53,6 +53,7 @@ from pubsub.messages import (
     Parcel,
     Place,
     PulledRow,
+    Reason,
     Rows,
     RowsAsk,
     RowsEnd,
@@ -650,9 +651,9 @@ class Core(Generic[P]):
         """
         return self._finish(now, self.pulls.serving.answer(now, asked, rows, last=last, kept=kept))
 
-    def refuse_rows(self, now: int, asked: RowsAsked[P]) -> list[Output[P]]:
-        """Refuse a neighbour rows that it asked for."""
-        return self._finish(now, self.pulls.serving.refuse(now, asked))
+    def refuse_rows(self, now: int, asked: RowsAsked[P], reason: Reason = Reason.REFUSED) -> list[Output[P]]:
+        """Refuse a neighbour rows that it asked for; with `BUSY`, for now."""
+        return self._finish(now, self.pulls.serving.refuse(now, asked, reason))
 
     def _peer_of(self, owner: bytes) -> P | None:
         """Return the neighbour that an owner is."""

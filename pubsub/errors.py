@@ -4,6 +4,7 @@
     ├── (you)    ExposeError      a machine that cannot be published as it is; nothing of it was exposed
     │            IdentityError    a key, or a file of one, that cannot be used
     │            PullError        the log of another peer's machine that did not come to its end
+    │            NotNowError      a log of our own that cannot be read just now: a `Log` raises it
     └── (peer)   WireError        bytes that are not what they should be; counted and ignored, never raised to you
 
 What peers send never raises: it is refused under a name, and the refusals are counted.
@@ -11,7 +12,12 @@ What peers send never raises: it is refused under a name, and the refusals are c
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from machine.errors import AsyncMachineError
+
+if TYPE_CHECKING:
+    from pubsub.pull import Outcome
 
 
 class PubsubError(AsyncMachineError):
@@ -27,11 +33,21 @@ class IdentityError(PubsubError, ValueError):
 
 
 class PullError(PubsubError):
-    """Report a log that ended early; says why. ``after`` is the place of the last row that came: ask on from there."""
+    """Report a log that ended early; says why.
 
-    def __init__(self, message: str, after: tuple[int, int]) -> None:
+    Attributes:
+        after: the place of the last row that came: ask on from there.
+        outcome: how it ended.
+    """
+
+    def __init__(self, message: str, after: tuple[int, int], outcome: Outcome) -> None:
         super().__init__(message)
         self.after = after
+        self.outcome = outcome
+
+
+class NotNowError(PubsubError):
+    """Report that a log is there and cannot be read just now: whoever asked is told to come again."""
 
 
 class WireError(PubsubError):

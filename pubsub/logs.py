@@ -14,8 +14,8 @@ import trio
 from pubsub.boundary import Outputs
 from pubsub.core import Core
 from pubsub.driver import Driver
-from pubsub.errors import PullError
-from pubsub.messages import Place, PulledRow
+from pubsub.errors import NotNowError, PullError
+from pubsub.messages import Place, PulledRow, Reason
 from pubsub.pull import START, Outcome, PullEnded, RowsPulled
 from pubsub.serve import RowsAsked
 
@@ -32,6 +32,7 @@ class Log(Protocol):
 
         Raises:
             LookupError: there is no log of that machine.
+            NotNowError: there is one, and it cannot be read just now.
         """
 
 
@@ -84,7 +85,8 @@ class Logs:
             async for event in receiver:
                 if isinstance(event, PullEnded):
                     if event.outcome is not Outcome.COMPLETE:
-                        raise PullError(f"the log of {id!r} ended early: {event.outcome.value}", event.after)
+                        message = f"the log of {id!r} ended early: {event.outcome.value}"
+                        raise PullError(message, event.after, event.outcome)
                     return
                 yield event
                 self._driver.call(self._core.pull_more, owner, id)
@@ -112,5 +114,7 @@ class Logs:
             rows, last = await log.rows(asked.machine, asked.after, asked.until, PAGE)
         except LookupError:
             self._driver.call(partial(self._answer_none, asked))
+        except NotNowError:
+            self._driver.call(self._core.refuse_rows, asked, Reason.BUSY)
         else:
             self._driver.call(self._core.answer_rows, asked, rows, last)

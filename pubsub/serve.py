@@ -154,12 +154,12 @@ class Serving(Generic[P]):
         self.counts.served_bytes += size
         return [(SEND, asked.peer, HISTORY, asked.stream, message), *self._tell(now)]
 
-    def refuse(self, now: int, asked: RowsAsked[P]) -> list[Output[P]]:
-        """Answer an ask with a refusal: these rows are not for whoever asks."""
+    def refuse(self, now: int, asked: RowsAsked[P], reason: Reason = Reason.REFUSED) -> list[Output[P]]:
+        """Answer an ask with a refusal: these rows are not for whoever asks; or (`BUSY`) it may ask again later."""
         if not self._close(now, asked, LEAST):
             return []
         self.counts.refused += 1
-        return [(SEND, asked.peer, HISTORY, asked.stream, RowsEnd(Reason.REFUSED)), *self._tell(now)]
+        return [(SEND, asked.peer, HISTORY, asked.stream, RowsEnd(reason)), *self._tell(now)]
 
     def _close(self, now: int, asked: RowsAsked[P], size: int) -> bool:
         """Take an ask out, and count what the answer really costs; False: it is over already."""

@@ -72,10 +72,10 @@ class Pair:
             self.asked.append(event)
             found = self.answer(event)
             serving = self.there.serving
-            if found is Reason.REFUSED:
-                self.do(THERE, serving.refuse(self.now, event))
-            elif found is Reason.NONE_KEPT:
+            if found is Reason.NONE_KEPT:
                 self.do(THERE, serving.answer(self.now, event, [], last=True, kept=False))
+            elif isinstance(found, Reason):
+                self.do(THERE, serving.refuse(self.now, event, found))
             elif isinstance(found, tuple):
                 self.do(THERE, serving.answer(self.now, event, found[0], last=found[1]))
         elif isinstance(event, RowsPulled):
@@ -227,6 +227,15 @@ def test_a_connection_that_is_lost_in_the_middle_loses_no_row() -> None:
     pair.pull(after=pair.ends[0].after)
     pair.run()
     assert pair.rows == LOG
+
+
+def test_an_owner_that_cannot_read_its_log_just_now_is_asked_again() -> None:
+    found = kept(LOG)
+    pair = Pair(lambda asked: found(asked) if len(pair.asked) > 3 else Reason.BUSY)
+    pair.pull()
+    pair.run()
+    assert pair.rows == LOG
+    assert pair.here.counts.retries == pair.there.serving.counts.refused == 3
 
 
 def test_an_owner_that_does_not_answer_is_not_waited_for_for_ever() -> None:
