@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -200,22 +200,12 @@ def idle(report: Report) -> None:
     )
 
 
-def opinions() -> Opinions | None:
-    """Return a measure of what peers think of each other; None while no core says it."""
-    if "liveness" not in {field.name for field in fields(Parameters)}:
-        return None
-    return Opinions(
+def watched(parameters: Parameters, rate: float, **more: Any) -> tuple[GossipNetwork, Opinions]:
+    """Return a network and what its peers think of each other."""
+    measure = Opinions(
         lambda event: (event.owner, event.status) if isinstance(event, MemberChanged) else None,
         (Status.SUSPECT, Status.DEAD),
     )
-
-
-def watched(parameters: Parameters, rate: float, **more: Any) -> tuple[GossipNetwork, Opinions] | None:
-    """Return a network and what its peers think of each other."""
-    measure = opinions()
-    if measure is None:
-        print("the core does not tell opinions yet", file=sys.stderr)
-        return None
     made = network(1_000, rate, parameters, **more)
     measure.started(made.simulation)
     made.simulation.checkers.append(measure)
@@ -225,10 +215,7 @@ def watched(parameters: Parameters, rate: float, **more: Any) -> tuple[GossipNet
 def dead(report: Report) -> None:
     """End a peer, with its connections or without a sign."""
     for silent in (False, True):
-        both = watched(LINKS, 10)
-        if both is None:
-            return
-        made, measure = both
+        made, measure = watched(LINKS, 10)
         made.work(10)
         made.simulation.at(made.simulation.now, Crash(3, silent=silent))
         owner, others = made.identities[3].owner, made.simulation.peers - 1
@@ -238,10 +225,7 @@ def dead(report: Report) -> None:
 
 
 def suspicion(report: Report) -> None:
-    both = watched(LINKS, 10, conditions=Conditions(loss=0.1))
-    if both is None:
-        return
-    made, measure = both
+    made, measure = watched(LINKS, 10, conditions=Conditions(loss=0.1))
     made.work(60)
     report.add("10 % loss for 60 s: bad opinions of living peers, ever", measure.voiced, "")
     made.until(lambda: not measure.held, 60)

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 COUNTER_BITS = 16
 MAX_SKEW_MS = 10_000
-MAX_STAMP = (1 << 64) - 1
 
 
 def stamp_of(wall_ms: int, counter: int = 0) -> int:

@@ -28,7 +28,6 @@ class FileDisk:
 
     def __init__(self, prefix: Path) -> None:
         self._prefix = prefix
-        self._unsynced = False
 
     def _path(self, key: str) -> Path:
         return self._prefix.with_name(f"{self._prefix.name}.{key}")
@@ -49,17 +48,14 @@ class FileDisk:
             file.flush()
             os.fsync(file.fileno())
         new.replace(path)
-        self._unsynced = True
 
     def sync(self) -> None:
         """Return when all that was written survives a crash of the machine, too."""
-        if self._unsynced:
-            folder = os.open(self._prefix.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-            self._unsynced = False
+        folder = os.open(self._prefix.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 class NoDisk:

@@ -121,7 +121,6 @@ class Peer:
         self._found: dict[bytes, None] = {}  # heard of on the local network, and not dialled yet
         self.mdns = MdnsCounts()
         self._first: dict[bytes, None] = {}  # to be dialled to begin with, and not reached yet
-        self._left = False
 
     def __repr__(self) -> str:
         return f"<Peer {self.id}, {len(self._core.links)} neighbours>"
@@ -264,7 +263,6 @@ class Peer:
 
     async def leave(self) -> None:
         """Say goodbye, so that others hold this peer for left and not for dead, and end. Nothing is shared any more."""
-        self._left = True
         self._driver.call(self._core.leave)
         await self._driver.stop()
 
