@@ -43,6 +43,7 @@ class Report:
     title: str
     how: str = f"medians of {RUNS}, CPU time"
     figures: list[Figure] = field(default_factory=list)
+    pace: float = field(default_factory=lambda: calibrate())
 
     def add(self, name: str, value: float, unit: str, goal: float | None = None, **rest: bool) -> float:
         """Note a number that was measured by other means, and return it."""
@@ -73,7 +74,9 @@ class Report:
             json_output = options.parse_args().json
         if json_output:
             figures = [{**asdict(f), "met": f.met} for f in self.figures]
-            print(json.dumps({"title": self.title, "python": platform.python_version(), "figures": figures}))
+            pace = {"before": self.pace, "after": calibrate()}
+            version = platform.python_version()
+            print(json.dumps({"title": self.title, "python": version, "figures": figures, "pace_ms": pace}))
             return
         table = Table(title=f"{self.title} (CPython {platform.python_version()}, {self.how})")
         for heading in ("what", "median", "min", "max", "goal", ""):
@@ -84,4 +87,22 @@ class Report:
             table.add_row(
                 f.name, f"{f.value:.3g} {f.unit}", *spread, goal, {None: "", True: "met", False: "MISSED"}[f.met]
             )
+        table.caption = (
+            f"Python counts to 1,000,000 in {self.pace:.1f} ms at the start and {calibrate():.1f} ms at the end: "
+            "goals in seconds are for a machine that takes 30"
+        )
         Console().print(table)
+
+
+def calibrate() -> float:
+    """Return how long a loop of pure Python takes here and now, ms; best of seven. Shared machines change their pace.
+
+    A run in which this is a third slower than in another one is not to be compared with that in seconds.
+    """
+    spent = []
+    for _ in range(7):
+        began = time.perf_counter()
+        for _ in range(1_000_000):
+            pass
+        spent.append(time.perf_counter() - began)
+    return min(spent) * 1e3
