@@ -15,7 +15,7 @@ accepted never sends a bad signature: whoever keeps the links knows whom to blam
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from enum import Enum
 
 from pubsub.boundary import SECOND
@@ -98,7 +98,7 @@ class Acceptor:
         clock: advanced past the stamps of committed records.
         own: this peer's public key.
         allowed: the owners of a closed topic; None: anybody.
-        is_signed: verifies a header; a simulation shares one cache among its peers.
+        is_signed: verifies a header, as `verify` does then; a simulation shares one cache among its peers.
         merge: computes what a record makes of a state; a simulation shares that too.
         counts: how often each verdict was given.
         proofs: evidence, by owner, the first of each.
@@ -109,15 +109,20 @@ class Acceptor:
     clock: HybridClock
     own: bytes
     allowed: Collection[bytes] | None = None
-    is_signed: Callable[[Header], bool] | None = None
+    is_signed: InitVar[Callable[[Header], bool] | None] = None
     merge: Callable[[OwnerState | None, Record], OwnerState | None] = merge
     counts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
     proofs: dict[bytes, Proof] = field(default_factory=dict)
+    verify: Callable[[Header], bool] = field(init=False)
     _paid: dict[int, int] = field(default_factory=dict)
     """Until when each owner has used up its rate, us. Only of those that were heard of lately."""
     _sweep: int = MIN_SWEEP
     _strangers: Bucket | None = None
     _pending: dict[bytes, Header] = field(default_factory=dict)
+
+    def __post_init__(self, is_signed: Callable[[Header], bool] | None) -> None:
+        """Verify with what is shared, or alone."""
+        self.verify = self.domain.verifies if is_signed is None else is_signed
 
     def consider(self, record: Record, now: int, *, limited: bool = True) -> Accepted:
         """Judge a record, and commit it if it passes.
@@ -159,7 +164,7 @@ class Acceptor:
                     paid = self._paid.get(number, 0)
                     if paid > now + PATIENCE:
                         return Accepted(Verdict.TOO_FAST)
-            if not (header.is_signed(self.domain) if self.is_signed is None else self.is_signed(header)):
+            if not self.verify(header):
                 return Accepted(Verdict.BAD_SIGNATURE)
             if limited:
                 if number is None or state is None:

@@ -400,8 +400,7 @@ class Core(Generic[P]):
         """Tell a neighbour that an owner it offers was forgotten, so that it does so too; False: it is forged."""
         if self.ledger.get(header.owner) is not None or not self.parameters.liveness:
             return True
-        is_signed = self.acceptor.is_signed
-        if not (header.is_signed(self.acceptor.domain) if is_signed is None else is_signed(header)):
+        if not self.acceptor.verify(header):
             return False
         reminder = self.membership.remind(header.owner, header.order, now)
         self.ledger.renew(header.owner, now + self.parameters.forget_after)

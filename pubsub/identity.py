@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Protocol
 
 from nacl import bindings
 from nacl.exceptions import CryptoError
@@ -69,6 +70,13 @@ def verify(owner: bytes, message: bytes, signature: bytes) -> bool:
     return True
 
 
+class Signed(Protocol):
+    """Something that names who has signed it: a header, or a suspicion."""
+
+    def is_signed(self, domain: Domain) -> bool:
+        """Tell whether the signature is the signer's, for this domain."""
+
+
 @dataclass(frozen=True, slots=True)
 class Domain:
     """What signatures are for: this application, one topic, and on a topic with a shared key, that key.
@@ -98,3 +106,7 @@ class Domain:
         if self.key:
             bound += blake2b(bound, key=self.key, digest_size=MAC_BYTES).digest()
         return bound
+
+    def verifies(self, signed: Signed) -> bool:
+        """Tell whether something is signed for this domain: what a peer does that shares no cache with others."""
+        return signed.is_signed(self)

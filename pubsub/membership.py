@@ -107,7 +107,7 @@ class Membership:
         self._domain = domain
         self._ledger = ledger
         self._wall = wall
-        self._is_signed = is_signed
+        self._verify = domain.verifies if is_signed is None else is_signed
         self._is_allowed = is_allowed
         self._half = forget_after // 2
         self._cases: dict[bytes, _Case] = {}
@@ -307,7 +307,7 @@ class Membership:
         bucket = self._bucket(witness, now)
         if not bucket.ready(now):
             return Hearing.TOO_FAST
-        if not (suspicion.is_signed(self._domain) if self._is_signed is None else self._is_signed(suspicion)):
+        if not self._verify(suspicion):
             return Hearing.BAD_SIGNATURE
         bucket.take()
         if case is None:
@@ -321,7 +321,7 @@ class Membership:
         state = self._ledger.get(suspicion.target)
         if suspicion.order == order and (state is None or state.header.is_bye):
             return Hearing.LEFT
-        if not (suspicion.is_signed(self._domain) if self._is_signed is None else self._is_signed(suspicion)):
+        if not self._verify(suspicion):
             return Hearing.BAD_SIGNATURE
         if suspicion.order == order:
             return Hearing.OURSELVES

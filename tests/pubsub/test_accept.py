@@ -306,7 +306,7 @@ def test_a_full_ledger_takes_no_strangers() -> None:
 
 def test_what_is_kept_for_gaps_is_bounded() -> None:
     receiver = Receiver()
-    receiver.is_signed = lambda header: True
+    receiver.verify = lambda header: True
     for n in range(MAX_PENDING + 5):
         record = Record(replace(ONE.header, owner=n.to_bytes(32, "big")), (Part(0, ((0, 1),)),))
         assert receiver.hears(record, limited=False) == [Verdict.GAP]
