@@ -15,12 +15,13 @@ from pubsub.core import Core
 from pubsub.identity import SEED_BYTES, Domain, Identity
 from pubsub.keys import FileDisk, NoDisk, locked, read_identity
 from pubsub.logs import Log
-from pubsub.mdns import discover
+from pubsub.mdns import discover, worth_telling
 from pubsub.names import owner_of
 from pubsub.neighbours import make_self
 from pubsub.parameters import Parameters
 from pubsub.peer import Addressed, Peer
 from pubsub.transport.contract import Transport
+from pubsub.transport.deferred import defer
 from pubsub.transport.errors import TransportError
 
 
@@ -39,6 +40,7 @@ async def open_peer(
     key_file: str | Path | None = None,
     listen: Collection[str] = ("/ip4/127.0.0.1/tcp/0",),
     connect: Collection[str] = (),
+    announce: Collection[str] = (),
     allow: Collection[str | bytes] | None = None,
     topic_key: bytes = b"",
     mdns: bool = False,
@@ -55,6 +57,8 @@ async def open_peer(
         key_file: who this peer is; made if it is not there. None: somebody new, for this once.
         listen: addresses, as libp2p writes them; a port of 0 is any free one. None at all: others cannot dial.
         connect: addresses of peers to begin with, each with a peer id. One that is down is tried again and again.
+        announce: addresses to tell others instead of those it listens on, where these are of no use to them: behind a
+            router that forwards a port. At most 8, names (/dns4/…) among them; a peer id may be left out.
         allow: peer ids of the owners whose records count, and who may connect; None: anybody who knows the topic.
         topic_key: a secret of up to 64 bytes that all peers of the topic share; empty: none.
         mdns: whether peers of the topic on the same local network find each other, without `connect`.
@@ -80,9 +84,11 @@ async def open_peer(
     )
     settings = parameters or Parameters()
     if transport is not None:
+        if announce:
+            raise TransportError("announce= is for peers on libp2p: this transport tells nobody an address")
         opened = transport(identity, domain)
     else:
-        opened = _libp2p(identity, domain, listen, allowed, settings)
+        opened = _libp2p(identity, domain, listen, announce, allowed, settings)
     with nullcontext() if path is None else locked(path):
         async with opened as carrier:
             core: Core[bytes] = Core(
@@ -92,11 +98,14 @@ async def open_peer(
             known = _learn_all(carrier, connect)
             if mdns and not isinstance(carrier, Addressed):
                 raise TransportError("this transport finds nobody by an address, so mDNS is of no use to it")
-            core.expose(0, make_self(peer.addresses))
+            told = [] if announce else worth_telling(peer.addresses)  # names are not among these
+            core.expose(0, make_self(told or peer.addresses))
             async with trio.open_nursery() as nursery:
                 await nursery.start(peer.run, known)
                 if mdns:
-                    nursery.start_soon(discover, identity.owner, domain, peer.addresses, peer.found, peer.mdns)
+                    # on the local network it is of no use how one gets into that
+                    near = getattr(carrier, "listening", peer.addresses)
+                    nursery.start_soon(discover, identity.owner, domain, near, peer.found, peer.mdns)
                 try:
                     yield peer
                 finally:
@@ -115,14 +124,17 @@ def _libp2p(
     identity: Identity,
     domain: Domain,
     listen: Collection[str],
+    announce: Collection[str],
     allowed: frozenset[bytes] | None,
     parameters: Parameters,
 ) -> AbstractAsyncContextManager[Transport[bytes]]:
+    defer("httpx", "requests")  # libp2p imports them; nobody here uses them
     from pubsub.transport.libp2p import open_libp2p  # a second to import: only for whoever uses it
 
     return open_libp2p(
         identity,
         listen=tuple(listen),
+        announce=tuple(announce),
         topic=domain,
         gossip=parameters.eager,
         is_allowed=lambda owner: allowed is None or owner in allowed,

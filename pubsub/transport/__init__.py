@@ -12,7 +12,9 @@ libp2p, meeting       what a driver sees of it; how two peers come to have one c
 line, framing, hello  one end of a connection; how messages lie in its stream, and which is the first
 gossipsub, records    the topic
 host, muxer, wire     the host, yamux, and TCP with noise, and what each is kept from
-addresses, counts     where peers are; what was done and refused
+door                  who may come in, before anything is known of it
+addresses, book       where peers are; what is remembered of that
+counts, deferred      what was done and refused; what libp2p imports and nobody here needs
 """
 
 from pubsub.transport.contract import Codec, Connection, Judge, Transport

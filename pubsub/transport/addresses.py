@@ -6,6 +6,7 @@ has proven, and the id off the owner.
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Final
 
 from libp2p.peer.id import ID
@@ -50,7 +51,7 @@ def parse_peer(text: str) -> tuple[bytes, Multiaddr]:
         AddressError: it is no TCP address, or does not say whose.
     """
     address, names = _parse(text)
-    if len(names) < 2 or names[0] not in _HOSTS or names[1] != "tcp" or names[2:] not in ([], ["p2p"]):
+    if not _is_tcp(names):
         raise AddressError(f"cannot dial {text!r}: only TCP is spoken here, as in {_EXAMPLE}/p2p/12D3…")
     if len(names) == 2:
         raise AddressError(
@@ -60,7 +61,37 @@ def parse_peer(text: str) -> tuple[bytes, Multiaddr]:
     owner = owner_of(ID.from_string(str(named)))
     if owner is None:
         raise AddressError(f"the peer of {text!r} has no Ed25519 key: its id would begin with 12D3")
+    _check_reachable(text, address, names[0])
     return owner, address.decapsulate(Multiaddr(f"/p2p/{named}"))
+
+
+def parse_announced(text: str, owner: bytes) -> str:
+    """Return an address that a peer tells others, as `full` does. It may say who is there, or leave that out.
+
+    Raises:
+        AddressError: it is none where others could dial this peer.
+    """
+    address, names = _parse(text)
+    if not _is_tcp(names):
+        raise AddressError(f"cannot announce {text!r}: give a host and a TCP port, such as /ip4/203.0.113.7/tcp/4001")
+    _check_reachable(text, address, names[0])
+    told = full(address, owner)
+    if len(names) > 2 and Multiaddr(told) != address:
+        raise AddressError(f"cannot announce {text!r}: it is the address of another peer; leave out /p2p/…")
+    return told
+
+
+def _is_tcp(names: list[str]) -> bool:
+    return names[:1] != [] and names[0] in _HOSTS and names[1:] in (["tcp"], ["tcp", "p2p"])
+
+
+def _check_reachable(text: str, address: Multiaddr, kind: str) -> None:
+    if address.value_for_protocol("tcp") == "0":
+        raise AddressError(f"{text!r} has port 0, where nobody listens: give the port that the peer has")
+    if kind in ("ip4", "ip6"):
+        ip = ipaddress.ip_address(str(address.value_for_protocol(kind)))
+        if ip.is_unspecified or ip.is_multicast:
+            raise AddressError(f"{text!r} is the address of no computer: give one that others can reach")
 
 
 def full(address: Multiaddr, owner: bytes) -> str:

@@ -20,6 +20,12 @@ class TransportCounts:
     """In the streams of connections; yamux, noise and TCP come on top."""
     bytes_received: int = 0
 
+    crowded: int = 0
+    """Connections of others that were closed at once, since too many had not said a good hello yet, or were there."""
+    too_fast: int = 0
+    """Connections of others that were closed at once, since more came from their address than may."""
+    unproven: int = 0
+    """Connections of others that ended before a good hello, whyever; most of those below are among them."""
     refused: int = 0
     """Connections with peers that are not allowed, or have no Ed25519 key."""
     twins: int = 0
@@ -40,6 +46,9 @@ class TransportCounts:
     """Connections on which libp2p raised an error while writing."""
     faults: int = 0
     """Errors of libp2p's own handlers, which would have ended the host."""
+
+    forgotten: int = 0
+    """Peers whose addresses were forgotten, as too many were known."""
 
     published: int = 0
     heard: int = 0

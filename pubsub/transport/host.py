@@ -28,6 +28,7 @@ from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from multiaddr import Multiaddr
 
 from pubsub.identity import Identity
+from pubsub.transport.door import Door
 from pubsub.transport.errors import ListenError
 from pubsub.transport.muxer import Muxers
 from pubsub.transport.wire import Noise, Tcp
@@ -55,13 +56,16 @@ class NoConnector(AutoConnector):
         """Remember nobody: there would be ever more."""
 
 
-def make_host(identity: Identity, admit: Callable[[ID, bool], bool], fault: Callable[[], None]) -> BasicHost:
+def make_host(
+    identity: Identity, admit: Callable[[ID, bool], bool], fault: Callable[[], None], door: Door
+) -> BasicHost:
     """Return a host that does not listen yet.
 
     Args:
         identity: whose host it is.
         admit: tells whether a peer may connect: its id, and whether it dialled.
         fault: is called for each error in a handler of a stream.
+        door: lets in who connects, before it has proven anything.
     """
     pair = create_new_key_pair(identity.seed)
     config = ConnectionConfig(
@@ -77,7 +81,7 @@ def make_host(identity: Identity, admit: Callable[[ID, bool], bool], fault: Call
     host = libp2p.new_host(
         key_pair=pair,
         sec_opt={NOISE: Noise(pair, admit)},
-        transports=[Tcp()],
+        transports=[Tcp(door)],
         connection_config=config,
         resource_manager=new_resource_manager(),
         disable_identify_address_discovery=True,

@@ -26,10 +26,12 @@ from pubsub.boundary import TOPIC, Message
 from pubsub.codec import decode, encode
 from pubsub.errors import WireError
 from pubsub.identity import Domain, Identity
-from pubsub.transport.addresses import full, owner_of, parse_listen, parse_peer
+from pubsub.transport.addresses import full, owner_of, parse_announced, parse_listen, parse_peer
+from pubsub.transport.book import MAX_ADDRESSES
 from pubsub.transport.contract import Judge
 from pubsub.transport.counts import TransportCounts
-from pubsub.transport.errors import ListenError
+from pubsub.transport.door import Door
+from pubsub.transport.errors import AddressError, ListenError
 from pubsub.transport.gossipsub import Gossip, gossiping
 from pubsub.transport.host import abort_all, check_free, make_host, swarm_of
 from pubsub.transport.line import Line
@@ -38,7 +40,6 @@ from pubsub.transport.records import own_record
 
 LOOPBACK: Final = ("/ip4/127.0.0.1/tcp/0",)
 BACKLOG: Final = 8 * 1024 * 1024  # bytes that wait at one end: all states of 10,000 owners, which one repair may carry
-MAX_ADDRESSES: Final = 8  # of one peer
 PATIENCE: Final = 5.0  # s that a connection may be silent for
 CLOSING: Final = 1.5  # s that libp2p gets for closing
 
@@ -55,14 +56,17 @@ class Libp2pTransport:
         patience: float,
         nursery: trio.Nursery,
         gossip: bool,
+        announced: Sequence[str],
     ) -> None:
         self._peer = identity.owner
         self._nursery = nursery
         self._counts = TransportCounts()
         self._meeting = Meeting(self._peer, topic, is_allowed, self._counts, backlog, patience, nursery)
         self._judge: Judge[bytes] | None = None
-        self._addresses: list[str] = []
-        self._host = make_host(identity, self._meeting.admit, self._note_fault)
+        self._announced = announced
+        self._listening: list[str] = []
+        door = Door(self._counts, trio.current_time)
+        self._host = make_host(identity, self._meeting.admit, self._note_fault, door)
         self._host.set_stream_handler(PROTOCOL, self._meeting.answer)
         self._swarm = swarm_of(self._host)
         self._gossip = Gossip(self._host, topic.topic, self._validate, self._note_fault) if gossip else None
@@ -87,12 +91,17 @@ class Libp2pTransport:
 
     @property
     def addresses(self) -> list[str]:
-        """Where others can dial this peer: of each interface one, where it listens on all."""
-        return list(self._addresses)
+        """Where others can dial this peer: what it announces, or else where it listens."""
+        return list(self._announced or self._listening)
+
+    @property
+    def listening(self) -> list[str]:
+        """Where this peer listens: of each interface one, where it listens on all."""
+        return list(self._listening)
 
     def statistics(self) -> TransportCounts:
         """Return what was done and refused so far."""
-        return replace(self._counts)
+        return replace(self._counts, forgotten=self._meeting.book.forgotten)
 
     # -- who is where
 
@@ -103,16 +112,12 @@ class Libp2pTransport:
             AddressError: it is none, or does not say whose.
         """
         peer, bare = parse_peer(address)
-        known = self._meeting.book.setdefault(peer, [])
-        if bare in known:
-            known.remove(bare)
-        known.insert(0, bare)
-        del known[MAX_ADDRESSES:]
+        self._meeting.book.learn(peer, bare)
         return peer
 
     def addresses_of(self, peer: bytes) -> list[str]:
         """Return the addresses that were learned of a peer."""
-        return [full(address, peer) for address in self._meeting.book.get(peer, ())]
+        return [full(address, peer) for address in self._meeting.book.of(peer)]
 
     def _note_fault(self) -> None:
         self._counts.faults += 1
@@ -169,8 +174,8 @@ class Libp2pTransport:
         found = self._host.get_transport_addrs()
         if len(found) < len(places):
             raise ListenError(f"cannot listen on all of {', '.join(map(str, places))}")
-        each = [full(address, self._peer) for place in found for address in expand_wildcard_address(place)]
-        self._addresses = list(dict.fromkeys(each))
+        each = [full(address, self._peer) for place in found for address in _expand(place)]
+        self._listening = list(dict.fromkeys(each))
 
     async def tend(self) -> None:
         """Do what there is to do all the time. `open_libp2p` runs this."""
@@ -181,12 +186,18 @@ class Libp2pTransport:
 
     async def close(self) -> None:
         """Hang up on everybody and listen no more. `open_libp2p` calls this."""
-        self._meeting.open = False
-        for line in list(self._meeting.lines.values()):
-            line.close()
+        self._meeting.close()
         abort_all(self._swarm)
         with trio.CancelScope(shield=True), trio.move_on_after(CLOSING):
             await self._host.close()
+
+
+def _expand(place: Multiaddr) -> list[Multiaddr]:
+    """Return the addresses of the interfaces for one that stands for all; those of loopback, if there are no others."""
+    version = place.protocols()[0].name
+    loopback = "127.0.0.1" if version == "ip4" else "::1"
+    nearest = Multiaddr(f"/{version}/{loopback}/tcp/{place.value_for_protocol('tcp')}")
+    return expand_wildcard_address(place) or [nearest]
 
 
 async def _fail(error: Exception) -> None:
@@ -200,6 +211,7 @@ async def open_libp2p(
     topic: Domain,
     gossip: bool,
     listen: Sequence[str] = LOOPBACK,
+    announce: Sequence[str] = (),
     is_allowed: Callable[[bytes], bool] = lambda owner: True,
     backlog: int = BACKLOG,
     patience: float = PATIENCE,
@@ -211,20 +223,24 @@ async def open_libp2p(
         topic: what it speaks of. Peers of another topic, or with another key of it, are hung up on.
         gossip: whether messages of the topic are sent by gossipsub; else there are none.
         listen: multiaddrs to listen on, TCP only; with port 0 any that is free. If empty, nobody can dial this peer.
+        announce: addresses to tell others, instead of those where it listens; as behind a router that forwards a port.
         is_allowed: tells whether a peer may connect, by its owner's key. Asked for each connection.
         backlog: bytes that may wait for one peer.
         patience: s that somebody who connects may take to say hello.
 
     Raises:
-        AddressError: an address to listen on that is none.
+        AddressError: an address to listen on, or to announce, that is none.
         ListenError: one that is in use, or not this machine's.
     """
     places = [parse_listen(text) for text in listen]
+    told = [parse_announced(text, identity.owner) for text in announce]
+    if len(told) > MAX_ADDRESSES:
+        raise AddressError(f"{len(told)} addresses to announce are too many: others keep {MAX_ADDRESSES} of a peer")
     await check_free(places)
     failure: Exception | None = None
     async with AsyncExitStack() as stack:
         nursery = await stack.enter_async_context(trio.open_nursery())
-        transport = Libp2pTransport(identity, topic, is_allowed, backlog, patience, nursery, gossip)
+        transport = Libp2pTransport(identity, topic, is_allowed, backlog, patience, nursery, gossip, told)
         if transport.gossip is not None:
             await stack.enter_async_context(gossiping(transport.gossip))
         await stack.enter_async_context(transport.host.run(places))

@@ -21,11 +21,11 @@ from libp2p.peer.id import ID
 from libp2p.protocol_muxer.multiselect_client import MultiselectClient
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 from libp2p.stream_muxer.yamux.yamux import YamuxStream
-from multiaddr import Multiaddr
 
 from pubsub.errors import WireError
 from pubsub.identity import Domain
 from pubsub.transport.addresses import id_of, owner_of
+from pubsub.transport.book import Book
 from pubsub.transport.counts import TransportCounts
 from pubsub.transport.errors import ConnectionLost, DialError
 from pubsub.transport.hello import NONE, TOKEN_BYTES, Hello, decode_hello
@@ -69,7 +69,7 @@ class Meeting:
         self._patience = patience
         self._nursery = nursery
         self._incarnation = secrets.token_bytes(TOKEN_BYTES)
-        self.book: dict[bytes, list[Multiaddr]] = {}  # addresses that are known
+        self.book = Book()
         self.lines: dict[bytes, Line] = {}  # those that stand
         self._last: dict[bytes, bytes] = {}  # peer -> the newest connection with it that this peer has known
         self._dialing: dict[bytes, trio.Event] = {}  # rung when the dial has ended
@@ -128,7 +128,7 @@ class Meeting:
 
     async def _dial(self, swarm: Swarm, peer: bytes) -> Line:
         why: list[str] = []
-        addresses = tuple(self.book.get(peer, ()))
+        addresses = self.book.look_up(peer)
         for address in addresses:
             try:
                 with trio.fail_after(DIAL_TIMEOUT / len(addresses)):
@@ -203,6 +203,8 @@ class Meeting:
                 answer = Hello(self._incarnation, hello.connection)
                 line.say(answer.encode(self._domain, self._peer, peer))
                 self._stand(line, hello.incarnation, hello.connection)
+                if (visit := line.muxed.wire.visit) is not None:
+                    visit.prove()
                 self._counts.accepted += 1
                 line.open()
                 for old in [old for old in self._accepted if old.peer == peer]:
@@ -259,9 +261,7 @@ class Meeting:
             self._counts.ended += 1
 
     def _abort(self, connection: SwarmConn) -> None:
-        muxed = connection.muxed_conn
-        assert isinstance(muxed, Yamux)
-        muxed.wire.abort()
+        _muxed(connection).wire.abort()
 
     async def look_after(self, swarm: Swarm, is_welcome: Callable[[ID], bool]) -> None:
         """Hang up on who connects and says nothing, for ever. `is_welcome`: who need not say hello."""
@@ -274,7 +274,12 @@ class Meeting:
             for connection in swarm.get_connections():
                 assert isinstance(connection, SwarmConn)
                 remote = connection.muxed_conn.peer_id
-                if connection.muxed_conn in mine or is_welcome(remote):
+                if connection.muxed_conn in mine:
+                    continue
+                if is_welcome(remote):
+                    visit = _muxed(connection).wire.visit
+                    if visit is not None:
+                        visit.prove()
                     continue
                 silent[connection] = since.get(connection, moment)
                 if moment - silent[connection] > 2 * self._patience:
@@ -287,6 +292,12 @@ class Meeting:
         self.open = False
         for line in list(self.lines.values()):
             line.close()
+
+
+def _muxed(connection: SwarmConn) -> Yamux:
+    muxed = connection.muxed_conn
+    assert isinstance(muxed, Yamux)
+    return muxed
 
 
 def _reason(error: BaseException) -> str:

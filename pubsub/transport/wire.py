@@ -5,6 +5,7 @@
   what it began; only `abort` ends a write that the other end does not take.
 * libp2p keeps a task and one of its slots for each connection that ever came in, until it closes (0.8.1). A `Tcp` ends
   the task with its connection.
+* Names are looked up by this computer, and who comes in does so by a `Door`.
 * Who may not come in is known as soon as noise has proven who it is, and gets no further.
 """
 
@@ -26,9 +27,13 @@ from libp2p.io.trio import TrioTCPStream
 from libp2p.peer.id import ID
 from libp2p.security.exceptions import HandshakeFailure
 from libp2p.security.noise.transport import Transport as NoiseTransport
+from libp2p.transport.exceptions import OpenConnectionError
 from libp2p.transport.tcp.tcp import TCP, TCPListener
 from multiaddr import Multiaddr
 
+from pubsub.transport.door import Door, Visit
+
+FAMILIES = {"dns": trio.socket.AF_UNSPEC, "dns4": trio.socket.AF_INET, "dns6": trio.socket.AF_INET6}
 CHUNK = 1 << 16  # bytes that one read of a socket takes at most
 LENGTH = 2  # bytes of the length of a packet of noise
 
@@ -43,6 +48,7 @@ class Wire(IRawConnection):
         if not isinstance(tcp, TrioTCPStream):
             raise TypeError(f"{inner!r} is no TCP connection of libp2p")
         self._stream = tcp.stream
+        self.visit: Visit | None = getattr(tcp, "visit", None)  # of one that somebody else has made
         self._buffer = b""
         self._at = 0
         self.rest = b""  # of what was written at once, and did not fit
@@ -155,12 +161,49 @@ class Noise(NoiseTransport):
 
 
 class Tcp(TCP):
-    """TCP whose incoming connections leave nothing behind when they have ended."""
+    """TCP whose incoming connections come by a door, and leave nothing behind when they have ended.
+
+    Args:
+        door: lets them in.
+    """
+
+    def __init__(self, door: Door) -> None:
+        super().__init__()
+        self._door = door
+
+    async def dial(self, maddr: Multiaddr) -> IRawConnection:
+        """Connect. A name is looked up as this computer does it: libp2p asks DNS alone, not `/etc/hosts` (0.8.1)."""
+        kind = maddr.protocols()[0].name
+        if kind not in FAMILIES:
+            return await super().dial(maddr)
+        name, port = str(maddr.value_for_protocol(kind)), str(maddr.value_for_protocol("tcp"))
+        try:
+            found = await trio.socket.getaddrinfo(name, int(port), FAMILIES[kind], trio.socket.SOCK_STREAM)
+        except OSError as error:
+            raise OpenConnectionError(f"{name} is not known: {error.strerror}") from None
+        trouble: OpenConnectionError | None = None
+        for family, _, _, _, place in found:
+            version = "ip4" if family == trio.socket.AF_INET else "ip6"
+            try:
+                return await super().dial(Multiaddr(f"/{version}/{place[0]}/tcp/{port}"))
+            except OpenConnectionError as error:
+                trouble = error
+        raise trouble or OpenConnectionError(f"{name} has no address")
 
     def create_listener(self, handler_function: THandler) -> TCPListener:
         """Return a listener."""
 
         async def handle(stream: ReadWriteCloser) -> None:
+            assert isinstance(stream, TrioTCPStream)
+            try:
+                host = stream.stream.socket.getpeername()[0]  # libp2p's own way is for IPv4 only
+            except OSError:  # it has ended already
+                host = None
+            visit = None if host is None else self._door.enter(host)
+            if visit is None:
+                stream.stream.socket.close()
+                return
+            stream.visit = visit  # type: ignore[attr-defined]
             with trio.CancelScope() as scope:
                 close = stream.close
 
@@ -169,6 +212,9 @@ class Tcp(TCP):
                     await close()
 
                 stream.close = close_and_forget  # type: ignore[method-assign]
-                await handler_function(stream)
+                try:
+                    await handler_function(stream)
+                finally:
+                    visit.end()
 
         return super().create_listener(handle)
