@@ -91,7 +91,8 @@ from machine import (
 )
 
 if TYPE_CHECKING:
-    from asyncmachine.mirror_log import HistoryLog, Mirror, open_mirror
+    from asyncmachine.history_log import HistoryLog
+    from asyncmachine.mirror_log import Mirror, open_mirror
     from history import (
         Diff,
         Except,
@@ -180,7 +181,7 @@ _LATE = {
         "history",
     ),
     "ExposeError": "pubsub.errors",
-    "HistoryLog": "asyncmachine.mirror_log",
+    "HistoryLog": "asyncmachine.history_log",
     "IdentityError": "pubsub.errors",
     "Mirror": "asyncmachine.mirror_log",
     "Parameters": "pubsub.parameters",

@@ -1,8 +1,4 @@
-"""Join peers and histories: serve what a history recorded, and keep the logs of machines of others complete.
-
-    async with open_history(url) as history, open_peer("flights", log=HistoryLog(history)) as peer:
-        history.record(machine)
-        peer.expose(machine)
+"""Keep the log of a machine of another peer complete; see `observer` for those of a whole network.
 
     async with open_history(url) as history, open_peer("flights", connect=[…]) as peer:
         replica = await peer.replica("JFK")
@@ -13,7 +9,8 @@ Gossip says where a machine is now, and leaves out how it came there. A mirror a
 its replica moves on, and goes on where it was: after a pause, a partition, or a restart of either side. Where the owner
 keeps no log, the updates of the replica are recorded instead, and each row says so.
 
-`pubsub` and `history` know nothing of each other; they meet here.
+A pull begins with the last row that is here already. If the owner has another one there, or none, it has lost its
+database: then its log begins anew, and the one that is here is kept beside it.
 """
 
 from __future__ import annotations
@@ -21,88 +18,29 @@ from __future__ import annotations
 import logging
 import math
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
 import trio
 
-from history import History, HistoryError, LogError, UnknownMachineError
-from history.log import START, LogRow, Place, updates_of
+from history import History, HistoryError, LogError
+from history.errors import LifeError
+from history.log import START, Place, updates_of
 from history.recorder import Recorder
 from machine import Reader, Tracer, Transition
-from pubsub.errors import NotNowError, PullError
+from pubsub.errors import PullError
 from pubsub.names import owner_of, peer_id_of
 from pubsub.peer import Peer
 from pubsub.pull import Outcome
 from pubsub.replica import Replica
 
 logger = logging.getLogger("asyncmachine.mirror")
-COMMIT = 2.0  # s that an answer waits for what was recorded just now
-UNSTORED = "unstored"  # how a pull ended that the database here, and not the owner, brought to its end
+# how pulls ended that did not end by themselves
+UNSTORED = "unstored"  # the database here did not take a page
+ANEW = "anew"  # the log here is of another database than the owner has now: the next pull is from the start
+BEHIND = "behind"  # the owner has less than what is here: it went back to an older database
 AWAY = {outcome.value for outcome in (Outcome.NOT_CONNECTED, Outcome.LOST, Outcome.TIMEOUT)}
-
-
-@dataclass(slots=True)
-class Served:
-    """What a `HistoryLog` has done. ``failed``: asks that the history could not answer, though it has the log."""
-
-    answers: int = 0
-    rows: int = 0
-    unknown: int = 0
-    failed: int = 0
-
-
-class HistoryLog:
-    """What a peer serves from a history: the recorded transitions of its own machines. Give it as ``log`` to a peer.
-
-    Whoever may connect to the peer may read all of it: arguments too, if they are recorded.
-
-    Args:
-        history: that records the machines.
-        owner: under which it does so, if not as its own.
-    """
-
-    def __init__(self, history: History, *, owner: str = "") -> None:
-        self.counts = Served()
-        self._history = history
-        self._owner = owner
-
-    async def rows(self, machine: str, after: Place, until: Place | None, limit: int) -> tuple[Sequence[LogRow], bool]:
-        """Return the next rows after a place, and whether they are the last ones; see `pubsub.logs.Log`.
-
-        Raises:
-            LookupError: there is no log of that machine.
-            NotNowError: there is one, and the history cannot read it just now.
-        """
-        try:
-            rows, last = await self._read(machine, after, until, limit)
-        except UnknownMachineError:
-            self.counts.unknown += 1
-            raise
-        except HistoryError as error:
-            self.counts.failed += 1
-            logger.warning("the log of %s cannot be served: %s", machine, error)
-            # it is there, so "no log" would not be true
-            raise NotNowError(f"the log of {machine} cannot be read just now: {error}") from error
-        self.counts.answers += 1
-        self.counts.rows += len(rows)
-        return rows, last
-
-    async def _read(self, machine: str, after: Place, until: Place | None, limit: int) -> tuple[Sequence[LogRow], bool]:
-        history = self._history
-        found: tuple[Sequence[LogRow], bool] | None = None
-        try:
-            found = await history.rows(machine, after, until, limit, owner=self._owner)
-        except UnknownMachineError:
-            if not history.is_recorded(self._owner, machine):
-                raise
-        if found is not None and (not found[1] or not history.writer.waiting):
-            return found
-        # whoever asks has heard of the newest change, and it may not be committed yet
-        with trio.move_on_after(COMMIT):
-            await history.sync()
-        return await history.rows(machine, after, until, limit, owner=self._owner)
 
 
 @dataclass(slots=True)
@@ -115,6 +53,7 @@ class Mirrored:
         missing: rows that the owner does not have any more.
         refused: pages with something wrong in them; nothing of these was stored.
         unstored: pages that the database did not take; they are asked for again.
+        anew: logs that began anew, as the owner has another database.
         ended: how pulls ended, by name: ``complete``, ``not connected``, and so on.
         fallbacks: how often it began to record updates, as the owner kept no log.
     """
@@ -125,6 +64,7 @@ class Mirrored:
     missing: int = 0
     refused: int = 0
     unstored: int = 0
+    anew: int = 0
     fallbacks: int = 0
     ended: dict[str, int] = field(default_factory=dict)
 
@@ -171,6 +111,7 @@ class Mirror:
         self._pace = pace
         self._rng = rng
         self._replica: Replica | None = None
+        self._whole = False  # what the next pull is to ask for
         self._moved = trio.Event()
         self._settled = trio.Event()
 
@@ -228,6 +169,8 @@ class Mirror:
                 retry = pace.retry
                 # the replica may be known only later, or be another one
                 await self._pause(began + pace.floor if self.recorder is None else math.inf, began + pace.probe)
+            elif outcome == ANEW:
+                await trio.sleep_until(began + pace.floor)
             else:
                 after = began + max(pace.floor, retry * (0.5 + self._rng.random()))
                 # where somebody else passes on what the owner says, the owner itself may be near again
@@ -247,15 +190,31 @@ class Mirror:
         counts = self.counts
         counts.pulls += 1
         try:
-            self.place = await self._history.place(self.id, self.owner)
-            async with aclosing(self._peer.log(self.owner, self.id, self.place)) as pages:
-                async for page in pages:
+            here = self.place = await self._history.place(self.id, self.owner)
+            whole = self._whole or here == START
+            after = START if whole else (here[0], here[1] - 1)
+            pages = rows = 0
+            async with aclosing(self._peer.log(self.owner, self.id, after)) as log:
+                async for page in log:
                     await self._make_room()
-                    rows = await self._history.store_rows(self.owner, self.id, page.rows)
+                    new = await self._history.store_rows(self.owner, self.id, page.rows, whole=whole and not pages)
+                    counts.anew += not pages and new == len(page.rows) and page.rows[0][:2] <= here
+                    pages += 1
+                    rows += new
                     counts.pages += 1
-                    counts.rows += rows
-                    counts.missing += page.missing
+                    counts.rows += new
+                    counts.missing += page.missing if new else 0
                     self.place = page.rows[-1][:2]
+            if not (whole or pages):  # not even the last one that is here
+                self._whole = True
+                return ANEW
+            if self._whole:
+                self._whole = False
+                if not rows:
+                    return self._is_behind()
+        except LifeError:
+            self._whole = True
+            return ANEW
         except PullError as error:
             return error.outcome.value
         except LogError as error:
@@ -267,6 +226,15 @@ class Mirror:
             logger.warning("the log of %s of %s is not kept just now: %s", self.id, self.owner, error)
             return UNSTORED
         return Outcome.COMPLETE.value
+
+    def _is_behind(self) -> str:
+        """Say that the owner has a part only of what is here."""
+        logger.warning(
+            "the log of %s of %s ends before what is here of it: its owner went back to an older database",
+            self.id,
+            self.owner,
+        )
+        return BEHIND
 
     async def _make_room(self) -> None:
         """End the recording of updates: from now on there is the log."""

@@ -5,7 +5,8 @@ HistoryError
 │            ├── UnknownMachineError   never recorded here; also a LookupError
 │            └── HorizonError          asked for a moment that retention has let go
 ├── (peer)   LogError           rows of another peer's log that are none: nothing of the page was stored; or a row of
-│                               our own that is too large to be sent
+│            │                  our own that is too large to be sent
+│            └── LifeError             the log began anew, as its owner has another database
 ├── (world)  StorageError        the database cannot be opened, read or written; says why
 │            └── VersionError          the file was written by a newer version of this program
 └── (world)  ExtraMissingError   a format needs a library that is not installed; says how to get it
@@ -53,6 +54,10 @@ class HorizonError(QuestionError):
 
 class LogError(HistoryError):
     """Report rows that came from elsewhere and cannot be what they claim to be, or one that cannot be sent there."""
+
+
+class LifeError(LogError):
+    """Report rows of a log that is another one than that which is here: ask its owner for all of it, from the start."""
 
 
 class StorageError(HistoryError):

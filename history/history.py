@@ -15,6 +15,7 @@ from history.answers import Diff, Interval, MachineInfo, Moment, Network, Record
 from history.directory import Name
 from history.errors import HistoryError, QuestionError, StorageError
 from history.hlc import MAX_SKEW, HybridClock
+from history.journals import Journals
 from history.log import START, LogRow, Place
 from history.logs import Logs
 from history.memory import MemoryStore
@@ -38,7 +39,8 @@ class Statistics:
 
     ``appended`` = ``committed`` + ``lost`` + ``encode_errors`` + ``waiting``; ``dropped`` were never taken, because the
     buffer was full. Of logs of others: ``pulled`` rows were stored, ``pulled_missing`` ones between them nobody has any
-    more, and ``refused_pages`` were wrong. ``cut_rows`` of ours were given without arguments, which were too large.
+    more, and ``refused_pages`` were wrong; ``earlier_logs`` are kept of owners that have another database now. Of ours,
+    ``cut_rows`` were given without arguments, which were too large, and ``unsent_rows`` are too large without them.
     """
 
     recorders: int
@@ -58,13 +60,15 @@ class Statistics:
     pulled_missing: int
     refused_pages: int
     cut_rows: int
+    unsent_rows: int
+    earlier_logs: int
 
 
 class History:
     """Record machines, and ask about their past. Made by `open_history`.
 
     All questions of `Questions` are async methods here; ``questions`` is the synchronous form, for other threads and
-    for whom a hop to another thread costs too much.
+    for whom a hop to another thread costs too much. ``journals`` gives and takes the logs of all machines at once.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class History:
         self._answered = trio.Event()
         self._retention = Retention(self)
         self._logs = Logs(self)
+        self.journals = Journals(self, self._logs)
         self.writer = Writer(store, limits, self._commit_from_thread, self._error_from_thread)
 
     # -- recording
@@ -214,6 +219,8 @@ class History:
             pulled_missing=self._logs.missing,
             refused_pages=self._logs.refused,
             cut_rows=self._logs.cut,
+            unsent_rows=self.journals.unsent,
+            earlier_logs=self._logs.lives,
             **counts,
         )
 
@@ -252,7 +259,7 @@ class History:
         answer = await self._ask(self._logs.read, owner, machine, after, until, limit)
         return answer.rows, answer.last
 
-    async def store_rows(self, owner: str, machine: str, rows: Sequence[LogRow]) -> int:
+    async def store_rows(self, owner: str, machine: str, rows: Sequence[LogRow], *, whole: bool = False) -> int:
         """Store rows of somebody else's machine that `rows` gave there; return how many were not here yet.
 
         They go behind those that are here, so they have to come in order; what is here already is left out. They are
@@ -264,13 +271,16 @@ class History:
             owner: whose machine it is.
             machine: its name.
             rows: a page.
+            whole: it has the first rows that the owner has. Should these be of another database than those that are
+                here, then these are kept as of the owner ``earlier log of …``.
 
         Raises:
+            LifeError: they are of another database, and not whole. Nothing of them was stored.
             LogError: they are not such rows, or do not fit behind those that are here. Nothing of them was stored.
             QuestionError: the machine is being recorded here, under this owner.
         """
         self._alive()
-        return await self._logs.take(owner, machine, rows)
+        return await self._logs.take(owner, machine, rows, whole=whole)
 
     async def place(self, machine: str, owner: str) -> Place:
         """Return the place of the last row that `store_rows` stored of a machine, to go on from; (0, 0): of none."""

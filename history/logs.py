@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from history.errors import LogError, QuestionError
-from history.log import MAX, MAX_ANSWER, START, Answer, LogPart, LogRow, Place, judge, pack
+from history.codec import Row
+from history.errors import LifeError, LogError, QuestionError
+from history.judging import judge
+from history.log import MAX, MAX_ANSWER, START, LogPart, LogRow, Place
+from history.packing import Answer, pack
 from history.stream import check_texts
 
 if TYPE_CHECKING:
     from history.history import History
 
 logger = logging.getLogger("asyncmachine.history")
+LOT = 256  # rows that are read at a time: of some machines, a few fill an answer
 
 
 class Logs:
@@ -24,11 +28,12 @@ class Logs:
         missing: how many rows between them nobody has any more.
         refused: pages of which nothing was stored, as something was wrong with them.
         cut: rows that were given away without their arguments, which were too large.
+        lives: logs that began anew, while the ones before are kept.
         held: (owner, machine) of the logs that are being kept here.
     """
 
     def __init__(self, history: History) -> None:
-        self.pulled = self.missing = self.refused = self.cut = 0
+        self.pulled = self.missing = self.refused = self.cut = self.lives = 0
         self.held: dict[tuple[str, str], None] = {}
         self._history = history
         self._store = history.store
@@ -36,21 +41,28 @@ class Logs:
 
     def read(self, owner: str, name: str, after: Place, until: Place | None, limit: int) -> Answer:
         """Return rows for somebody else; see `History.rows`."""
+        store = self._store
         entry = self._history.questions._directory.one((owner, name))
-        machine = self._store.machine(entry.id)  # before its rows: retention may let go of some meanwhile
-        rows = self._store.numbered(entry.id, after, until or (MAX, MAX), limit + 1)
-        periods = [(at, self._store.recorded_schema(hash)) for at, hash in self._store.periods_of(entry.id)[1]]
-        answer = pack(machine, rows, periods, limit, MAX_ANSWER)
+        machine = store.machine(entry.id)  # before its rows: retention may let go of some meanwhile
+        end = until or (MAX, MAX)
+        rows = lots(lambda last, lot: store.numbered(entry.id, after if last is None else last[3:5], end, lot))
+        # those that are read must not be under a schema that is not known
+        first = next(rows, None)
+        periods = [(at, store.recorded_schema(hash)) for at, hash in store.periods_of(entry.id)[1]]
+        life = machine.life if machine.pulled else store.life()
+        answer = pack(machine, life, () if first is None else _chain(first, rows), periods, limit, MAX_ANSWER)
+        self.note_cut(answer, name)
+        return answer
+
+    def note_cut(self, answer: Answer, name: str) -> None:
+        """Count what was left out of an answer, and say so."""
         if answer.cut:
             self.cut += answer.cut
             logger.warning("%d rows of %s were given away without their arguments: too large", answer.cut, name)
-        return answer
 
-    async def take(self, owner: str, name: str, rows: Sequence[LogRow]) -> int:
+    async def take(self, owner: str, name: str, rows: Sequence[LogRow], *, whole: bool) -> int:
         """Store rows of somebody else; see `History.store_rows`."""
-        if not owner:
-            raise QuestionError("these rows have no owner: what is recorded here is not to be mixed with them")
-        check_texts(owner=owner, name=name)
+        check_owner(owner, name=name)
         if self._history.is_recorded(owner, name):
             raise QuestionError(f"{name} of {owner} is being recorded: stop that recorder before its log is stored")
         self.held[owner, name] = None
@@ -61,28 +73,44 @@ class Logs:
             found = self._store.find(owner, name)
             standing = found if found is not None and found.pulled else None
             schema = None if standing is None else self._store.recorded_schema(standing.schema_hash)
-            part = judge((owner, name), rows, standing, schema, until)
+            part = judge((owner, name), rows, standing, schema, until, whole=whole)
             if part is None:
                 return False
-            aside = self._store.write_log(part)
+            aside = self._store.write_logs(owner, [part])
             parts.append(part)
             return aside
 
         try:
             aside = await self._history.run_job(store)
+        except LifeError:
+            raise
         except LogError:
             self.refused += 1
             raise
+        self.stored(parts, aside)
+        return sum(len(part.rows) for part in parts)
+
+    def stored(self, parts: Sequence[LogPart], aside: bool) -> None:
+        """Note what was stored, and tell whoever waits for it. ``aside``: some machines have another owner now."""
         if aside:
-            self._history.questions._directory.refresh()  # one of them has another owner now
+            self._history.questions._directory.refresh()
         if not parts:
-            return 0
-        (part,) = parts
-        self._clock.observe(part.last_at)
+            return
+        self._clock.observe(max(part.last_at for part in parts))
         self._history.announce()
-        self.pulled += len(part.rows)
-        self.missing += part.missing
-        return len(part.rows)
+        self.pulled += sum(len(part.rows) for part in parts)
+        self.missing += sum(part.missing for part in parts)
+        for part in parts:
+            if part.anew:
+                self.lives += 1
+                owner, name = part.identity.key
+                logger.warning(
+                    "the log of %s of %s began anew: its owner has another database; the earlier log is kept as of the "
+                    "owner 'earlier log of %s'",
+                    name,
+                    owner,
+                    owner,
+                )
 
     def place(self, owner: str, name: str) -> Place:
         """Return the place of the last row that was stored; see `History.place`."""
@@ -95,3 +123,25 @@ class Logs:
             raise QuestionError(
                 f"the log of {name} of {owner} is kept here: record the machine under another owner, or not at all"
             )
+
+
+def lots(read: Callable[[Row | None, int], list[Row]]) -> Iterator[Row]:
+    """Yield rows as they are needed; `read` returns at most so many behind the last one, if there was one."""
+    last: Row | None = None
+    while rows := read(last, LOT):
+        yield from rows
+        if len(rows) < LOT:
+            return
+        last = rows[-1]
+
+
+def _chain(first: Row, rest: Iterator[Row]) -> Iterator[Row]:
+    yield first
+    yield from rest
+
+
+def check_owner(owner: str, **texts: str) -> None:
+    """Refuse rows of nobody, and names that cannot be stored."""
+    if not owner:
+        raise QuestionError("these rows have no owner: what is recorded here is not to be mixed with them")
+    check_texts(owner=owner, **texts)

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import threading
+import time
 from bisect import bisect_right, insort
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import count
+from itertools import count, islice
+from operator import itemgetter
 from typing import Any
 
 from history.codec import KIND, RecordedSchema, Row, Standing, unpack_masks
-from history.log import LogPart, updates_of
-from history.store import Condition, MachineRow, Store
+from history.log import LogPart, earlier_log_of, updates_of
+from history.store import Condition, MachineRow, Mark, Store
 from history.stream import Known, Stream
 
 
 class MemoryStore(Store):
-    """Rows in lists, one a machine, sorted by time. Gone when the process ends."""
+    """Rows in lists, one a machine, sorted by time. Gone when the process ends.
 
-    def __init__(self) -> None:
+    Args:
+        wall: tells when it was made, ns since 1970.
+    """
+
+    def __init__(self, *, wall: Callable[[], int] = time.time_ns) -> None:
+        self._life = wall() // 1000
+        self._marks: dict[str, Mark] = {}
         self.url = "memory:"
         self.generation = 0
         self._lock = threading.RLock()
@@ -99,46 +107,63 @@ class MemoryStore(Store):
             ticks=known.ticks,
         )
 
-    def write_log(self, part: LogPart) -> bool:
-        """Store rows that came from a machine's owner; see `Store`."""
+    def write_logs(self, owner: str, parts: Sequence[LogPart], mark: Mark | None = None) -> bool:
+        """Store rows that came from their owner; see `Store`."""
         with self._lock:
-            owner, name = key = part.identity.key
-            machine_id = self._ids.get(key)
-            found = None if machine_id is None else self._machines.get(machine_id)
-            aside = machine_id is not None and not (found is not None and found.pulled)
-            if aside:
-                assert machine_id is not None
-                away = next(a for i in count(1) if (a := updates_of(owner, i), name) not in self._ids)
-                self._ids[away, name] = self._ids.pop(key)
-                if found is not None:
-                    self._machines[machine_id] = replace(found, owner=away)
-                found = machine_id = None
-            if machine_id is None:
-                machine_id = self._ids[key] = len(self._ids) + 1
-            self._epochs[machine_id] = max(self._epochs.get(machine_id, 0), part.epoch)
-            self.write([(machine_id, *row) for row in part.rows], ())
-            for at, schema in part.periods:
-                self._schemas[schema.hash] = schema
-                self._periods.setdefault(machine_id, []).append((at, schema.hash))
-            if found is None or found.last_at < part.last_at:
-                self._machines[machine_id] = MachineRow(
-                    id=machine_id,
-                    owner=owner,
-                    name=name,
-                    schema_hash=part.schema_hash,
-                    tags=part.identity.tags,
-                    parent=part.identity.parent,
-                    first_at=found.first_at if found else part.first_at,
-                    last_at=part.last_at,
-                    epoch=part.epoch,
-                    seq=part.seq,
-                    machine_tick=part.machine_tick,
-                    horizon=found.horizon if found else part.horizon,
-                    ticks=part.ticks,
-                    pulled=True,
-                )
-            self.generation += bool(part.periods) or aside
+            aside = sum([self._move_aside(part) for part in parts]) > 0  # each of them
+            rows: list[tuple[int, tuple[Any, ...]]] = []
+            for part in parts:
+                machine_id = self._ids.setdefault(part.identity.key, len(self._ids) + 1)
+                self._epochs[machine_id] = max(self._epochs.get(machine_id, 0), part.epoch)
+                rows += [(n, (machine_id, *row)) for n, row in zip(part.order, part.rows, strict=True)]
+                self._note_log(machine_id, part)
+            rows.sort(key=itemgetter(0))
+            self.write([row for _, row in rows], ())
+            if mark is not None:
+                self._marks[owner] = mark
+            self.generation += aside or any(part.periods for part in parts)
             return aside
+
+    def _move_aside(self, part: LogPart) -> bool:
+        """Let the log of a machine have its name; tell whether something else had it."""
+        owner, name = key = part.identity.key
+        machine_id = self._ids.get(key)
+        found = None if machine_id is None else self._machines.get(machine_id)
+        is_log = found is not None and found.pulled
+        if machine_id is None or (is_log and not part.anew):
+            return False
+        other = earlier_log_of if is_log else updates_of
+        away = next(a for i in count(1) if (a := other(owner, i), name) not in self._ids)
+        self._ids[away, name] = self._ids.pop(key)
+        if found is not None:
+            self._machines[machine_id] = replace(found, owner=away)
+        return True
+
+    def _note_log(self, machine_id: int, part: LogPart) -> None:
+        for at, schema in part.periods:
+            self._schemas[schema.hash] = schema
+            self._periods.setdefault(machine_id, []).append((at, schema.hash))
+        found = self._machines.get(machine_id)
+        if found is not None and found.last_at >= part.last_at:
+            return
+        owner, name = part.identity.key
+        self._machines[machine_id] = MachineRow(
+            id=machine_id,
+            owner=owner,
+            name=name,
+            schema_hash=part.schema_hash,
+            tags=part.identity.tags,
+            parent=part.identity.parent,
+            first_at=found.first_at if found else part.first_at,
+            last_at=part.last_at,
+            epoch=part.epoch,
+            seq=part.seq,
+            machine_tick=part.machine_tick,
+            horizon=found.horizon if found else part.horizon,
+            ticks=part.ticks,
+            pulled=True,
+            life=part.life or (found.life if found else 0),
+        )
 
     def prune(self, machine_id: int, before: int, limit: int) -> int:
         """Delete old rows; see `Store`."""
@@ -182,6 +207,28 @@ class MemoryStore(Store):
             mine = self._by_number.get(machine_id, [])
             low = bisect_right(mine, after, key=_number)
             return mine[low : min(low + limit, bisect_right(mine, until, key=_number))]
+
+    def found(self, owner: str, names: Collection[str]) -> dict[str, MachineRow]:
+        """Return some of an owner's machines; see `Store`."""
+        with self._lock:
+            found = [(name, self._machines.get(self._ids.get((owner, name), 0))) for name in names]
+            return {name: machine for name, machine in found if machine is not None}
+
+    def owned(self, owner: str, after_id: int, until_id: int, limit: int) -> list[Row]:
+        """Return rows of an owner's machines; see `Store`."""
+        with self._lock:
+            low = bisect_right(self._order, after_id, key=lambda r: r.id)
+            high = bisect_right(self._order, until_id, key=lambda r: r.id)
+            mine = (r for r in islice(self._order, low, high) if self._machines[r.machine_id].owner == owner)
+            return list(islice(mine, limit))
+
+    def mark(self, owner: str) -> Mark | None:
+        """Return up to where a journal is here; see `Store`."""
+        return self._marks.get(owner)
+
+    def life(self) -> int:
+        """Return when it was made; see `Store`."""
+        return self._life
 
     def periods(self) -> list[tuple[int, int, str]]:
         """Return when which schema began; see `Store`."""

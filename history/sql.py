@@ -11,32 +11,30 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from functools import cache
-from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from history import statements, tables
-from history.codec import LOW, WRITTEN, RecordedSchema, Row, Standing, unpack_masks
+from history.codec import LOW, RecordedSchema, Row, Standing, unpack_masks
 from history.errors import StorageError
-from history.log import LogPart, updates_of
+from history.inserts import Inserts
+from history.log import LogPart
 from history.memory import meets
+from history.sql_logs import write_logs
 from history.statements import Statement
-from history.store import EVERY, Condition, MachineRow, Store
+from history.store import EVERY, Condition, MachineRow, Mark, Store
 from history.stream import Known, Stream
 from history.versions import bring_up, version_of
 
 T = tables.transition
 M = tables.machine
-BLOCKS = (1000, 50)  # rows of one statement: at most 16,000 values; SQLite takes 32,766
-NULLABLE = [place for place, name in enumerate(WRITTEN) if T.c[name].nullable]
+LISTS = frozenset(("machines", "names"))  # values that are lists
 CHUNK = 5000  # rows that a reader holds at a time
 FAILURES = (SQLAlchemyError, sqlite3.Error, OSError)
 READERS = 5  # connections to a file that wait for the next question
@@ -87,6 +85,8 @@ class SqlStore(Store):
         self._readers: deque[sqlite3.Connection] = deque()  # of a file; those that nobody reads with just now
         self.generation = -1
         self._schemas: dict[str, RecordedSchema] = {}
+        self._inserts = Inserts(self.dialect, self.url)
+        self._life = 0
 
     # -- opening
 
@@ -170,7 +170,7 @@ class SqlStore(Store):
         if self.dialect == "sqlite":  # a file has one writer, and this is it; a server may have many
             self.generation = max(self.generation, 0)
         with self._writing() as connection:
-            self._save_schema(connection, stream.schema)
+            self._inserts.schema(connection, stream.schema)
             values = {
                 "owner": identity.owner,
                 "name": identity.name,
@@ -180,116 +180,34 @@ class SqlStore(Store):
                 "ticks": b"",
                 **dict.fromkeys(("first_at", "last_at", "epoch", "seq", "machine_tick", "horizon"), 0),
             }
-            insert = sqlite.insert if self.dialect == "sqlite" else postgresql.insert
-            connection.execute(insert(M).values(values).on_conflict_do_nothing())
+            connection.execute(self._inserts.insert(M).values(values).on_conflict_do_nothing())
             mine = (M.c.owner == identity.owner) & (M.c.name == identity.name)
             connection.execute(sa.update(M).where(mine).values(epoch=M.c.epoch + 1))
             row = connection.execute(sa.select(M).where(mine)).one()
         written = row.schema_hash if row.first_at else ""
         return Known(row.id, row.epoch, 0, row.last_at, row.machine_tick, row.ticks, written)
 
-    def _save_schema(self, connection: sa.Connection, schema: RecordedSchema) -> None:
-        insert = sqlite.insert if self.dialect == "sqlite" else postgresql.insert
-        statement = insert(tables.schema).values(hash=schema.hash, body=schema.body).on_conflict_do_nothing()
-        connection.execute(statement)
-        names = [{"schema_hash": schema.hash, "index": i, "name": n} for i, n in enumerate(schema.states)]
-        connection.execute(insert(tables.state).on_conflict_do_nothing(), names)
-
     def write(self, rows: Iterable[tuple[Any, ...]], streams: Sequence[Stream]) -> int:
         """Store rows; see `Store`."""
-        insert = sqlite.insert if self.dialect == "sqlite" else postgresql.insert
         with self._writing() as connection:
-            if self.dialect == "sqlite":
-                self._insert_rows(connection, iter(rows))
-            else:
-                self._copy_rows(connection, list(rows))
+            self._inserts.rows(connection, rows)
             for stream in streams:
-                for at, schema in stream.periods:
-                    self._save_schema(connection, schema)
-                    period = {"machine_id": stream.known.machine_id, "at": at, "schema_hash": schema.hash}  # type: ignore[union-attr]
-                    connection.execute(insert(tables.machine_schema).values(period).on_conflict_do_nothing())
+                if stream.periods:
+                    assert stream.known is not None
+                    self._inserts.periods(connection, [(stream.known.machine_id, *period) for period in stream.periods])
             self._save_machines(connection, streams)
             last = connection.scalar(sa.select(sa.func.max(T.c.id))) or 0
         self.generation += any(stream.periods for stream in streams) and self.generation >= 0
         return last
 
-    def write_log(self, part: LogPart) -> bool:
-        """Store rows that came from a machine's owner; see `Store`."""
-        insert = sqlite.insert if self.dialect == "sqlite" else postgresql.insert
+    def write_logs(self, owner: str, parts: Sequence[LogPart], mark: Mark | None = None) -> bool:
+        """Store rows that came from their owner; see `Store`."""
         if self.dialect == "sqlite":
             self.generation = max(self.generation, 0)
-        owner, name = part.identity.key
-        mine = (M.c.owner == owner) & (M.c.name == name)
-        now = {
-            "schema_hash": part.schema_hash,
-            "tags": json.dumps(part.identity.tags),
-            "parent": part.identity.parent,
-            "last_at": part.last_at,
-            "epoch": part.epoch,
-            "seq": part.seq,
-            "machine_tick": part.machine_tick,
-            "ticks": part.ticks,
-        }
         with self._writing() as connection:
-            found = connection.execute(sa.select(M.c.id, M.c.pulled).where(mine)).one_or_none()
-            aside = found is not None and not found.pulled
-            if aside:
-                taken = set(connection.scalars(sa.select(M.c.owner).where(M.c.name == name)))
-                away = next(a for i in count(1) if (a := updates_of(owner, i)) not in taken)
-                connection.execute(sa.update(M).where(mine).values(owner=away))
-                found = None
-            for _, schema in part.periods:
-                self._save_schema(connection, schema)
-            if found is None:
-                first = {"owner": owner, "name": name, "first_at": part.first_at, "horizon": part.horizon, "pulled": 1}
-                machine_id = connection.execute(insert(M).values(**first, **now).returning(M.c.id)).scalar_one()
-            else:
-                machine_id = found.id
-                newer = (M.c.id == machine_id) & (M.c.last_at < part.last_at)  # somebody else may have been faster
-                connection.execute(sa.update(M).where(newer).values(**now))
-            rows = [(machine_id, *row) for row in part.rows]
-            if self.dialect == "sqlite":
-                self._insert_rows(connection, iter(rows))
-            else:
-                self._copy_rows(connection, rows)
-            for at, schema in part.periods:
-                period = {"machine_id": machine_id, "at": at, "schema_hash": schema.hash}
-                connection.execute(insert(tables.machine_schema).values(period).on_conflict_do_nothing())
-        self.generation += (bool(part.periods) or aside) and self.generation >= 0
+            aside = write_logs(connection, self._inserts, owner, parts, mark)
+        self.generation += (aside or any(part.periods for part in parts)) and self.generation >= 0
         return aside
-
-    def _insert_rows(self, connection: sa.Connection, rows: Iterator[tuple[Any, ...]]) -> None:
-        """Insert many rows by one statement: the driver then lets go of the interpreter once, and not once a row."""
-        for size in BLOCKS if sqlite3.sqlite_version_info >= (3, 32) else ():
-            while len(block := list(islice(rows, size))) == size:
-                values = list(chain.from_iterable(block))
-                columns = list(WRITTEN)
-                for place in reversed(NULLABLE):  # most often nothing but NULL: binding that costs as much as a number
-                    if values[place :: len(columns)].count(None) == size:
-                        del values[place :: len(columns)], columns[place]
-                connection.exec_driver_sql(_insert_sqlite(tuple(columns), size), tuple(values))
-            rows = iter(block)
-        if block := list(rows):
-            connection.exec_driver_sql(_insert_sqlite(WRITTEN, 1), block)
-
-    def _copy_rows(self, connection: sa.Connection, rows: list[tuple[Any, ...]]) -> None:
-        import psycopg
-
-        driver = connection.connection.driver_connection
-        assert isinstance(driver, psycopg.Connection)
-        try:
-            with (
-                connection.begin_nested(),
-                driver.cursor() as cursor,
-                cursor.copy(f"COPY transition ({', '.join(WRITTEN)}) FROM STDIN") as copy,
-            ):
-                for row in rows:
-                    copy.write_row(row)
-        except psycopg.errors.UniqueViolation:  # some are there already: leave these out
-            insert = postgresql.insert(T).on_conflict_do_nothing()
-            connection.execute(insert, [dict(zip(WRITTEN, row, strict=True)) for row in rows])
-        except psycopg.Error as exc:  # here the driver speaks for itself
-            raise StorageError(f"cannot write to {self.url}: {str(exc).strip()}") from exc
 
     def _save_machines(self, connection: sa.Connection, streams: Sequence[Stream]) -> None:
         if not streams:
@@ -362,7 +280,7 @@ class SqlStore(Store):
 
     def _ask(self, statement: Statement, **values: Any) -> Sequence[Sequence[Any]]:
         """Return all rows that a statement finds; of a file by the driver itself, which is several times as fast."""
-        if self.path is None or "machines" in values:  # a list is SQLAlchemy's to spell out
+        if self.path is None or not LISTS.isdisjoint(values):  # a list is SQLAlchemy's to spell out
             with self._reading() as connection:
                 return connection.execute(statement.clause, values).all()
         try:
@@ -423,6 +341,26 @@ class SqlStore(Store):
         (epoch, seq), (last_epoch, last_seq) = after, until
         place = {"epoch": epoch, "seq": seq, "last_epoch": last_epoch, "last_seq": last_seq}
         return self._rows(statements.NUMBERED, machine=machine_id, chunk=limit, **place)
+
+    def found(self, owner: str, names: Collection[str]) -> dict[str, MachineRow]:
+        """Return some of an owner's machines; see `Store`."""
+        found = self._ask(statements.FOUND, owner=owner, names=list(names)) if names else ()
+        return {row.name: row for row in map(_machine_row, found)}
+
+    def owned(self, owner: str, after_id: int, until_id: int, limit: int) -> list[Row]:
+        """Return rows of an owner's machines; see `Store`."""
+        return self._rows(statements.OWNED, owner=owner, after=after_id, until=until_id, chunk=limit)
+
+    def mark(self, owner: str) -> Mark | None:
+        """Return up to where a journal is here; see `Store`."""
+        found = self._ask(statements.MARKED, owner=owner)
+        return Mark(*found[0]) if found else None
+
+    def life(self) -> int:
+        """Return when it was made; see `Store`."""
+        if not self._life:
+            self._life = self._ask(statements.MARKED, owner="")[0][0]
+        return self._life
 
     def periods(self) -> list[tuple[int, int, str]]:
         """Return when which schema began; see `Store`."""
@@ -543,21 +481,9 @@ class SqlStore(Store):
             return count, int(pages * connection.exec_driver_sql("PRAGMA page_size").scalar_one())
 
 
-@cache
-def _insert_sqlite(columns: tuple[str, ...], count: int) -> str:
-    """Return the statement that inserts so many rows, but those which are there already.
-
-    OR FAIL is for speed: SQLite keeps what it needs to undo a statement on its own only for those that may have to be.
-    Whatever fails undoes the whole transaction.
-    """
-    one = f"({', '.join('?' * len(columns))})"
-    head = f"INSERT OR FAIL INTO {T.name} ({', '.join(columns)}) VALUES "
-    return head + ", ".join([one] * count) + " ON CONFLICT DO NOTHING"
-
-
 def _machine_row(row: Sequence[Any]) -> MachineRow:
-    tags, pulled = tuple(json.loads(row[4])), bool(row[-1])
-    return MachineRow(*row[:4], tags, *row[5:-1], pulled)  # type: ignore[call-arg]
+    tags, (pulled, life) = tuple(json.loads(row[4])), row[-2:]
+    return MachineRow(*row[:4], tags, *row[5:-2], bool(pulled), life)  # type: ignore[call-arg]
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

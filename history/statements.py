@@ -15,6 +15,7 @@ from history.store import EVERY, Condition
 T = tables.transition
 M = tables.machine
 P = tables.machine_schema
+J = tables.journal
 _b = sa.bindparam
 _sqlite = sqlite.dialect(paramstyle="named")
 
@@ -52,6 +53,15 @@ FLIPS = Statement(
     .limit(_b("chunk"))
 )
 LAST_ID = Statement(sa.select(sa.func.max(T.c.id)))
+# Along the ids: an owner is looked up for each row, and no planner makes a walk along the machines of it.
+_whose = sa.select(M.c.owner).where(M.c.id == T.c.machine_id).correlate(T).scalar_subquery()
+OWNED = Statement(
+    sa.select(T)
+    .where(T.c.id > _b("after"), T.c.id <= _b("until"), _whose == _b("owner"))
+    .order_by(T.c.id)
+    .limit(_b("chunk"))
+)
+MARKED = Statement(sa.select(J.c.life, J.c.place, J.c.at).where(J.c.owner == _b("owner")))
 CAUSED = Statement(
     sa.select(T)
     .where(T.c.source_machine == _b("machine"), T.c.source_tx == _b("tx"), T.c.source_tx.is_not(None))
@@ -68,6 +78,9 @@ NUMBERED = Statement(
 )
 MACHINES = Statement(sa.select(M).where(M.c.first_at != 0).order_by(M.c.id))
 NAMED = Statement(sa.select(M).where(M.c.owner == _b("owner"), M.c.name == _b("name"), M.c.first_at != 0))
+FOUND = Statement(
+    sa.select(M).where(M.c.owner == _b("owner"), M.c.name.in_(_b("names", expanding=True)), M.c.first_at != 0)
+)
 MACHINE = Statement(sa.select(M).where(M.c.id == _b("machine")))
 FORGOTTEN = Statement(sa.select(M).where(M.c.first_at <= _b("at"), M.c.horizon > _b("at"), M.c.first_at != 0))
 PERIODS = Statement(sa.select(P.c.machine_id, P.c.at, P.c.schema_hash).order_by(P.c.machine_id, P.c.at))

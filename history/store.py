@@ -7,7 +7,7 @@ any thread, at any time, and see whole batches only.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class MachineRow:
     """What a store says about a machine. ``horizon`` is the first moment that is known, in ns.
 
-    ``pulled``: its rows came from the log of its owner, see `Store.write_log`.
+    ``pulled``: its rows came from the log of its owner, see `Store.write_logs`. ``life``: of the store that this log is
+    of; 0: not told, or this store.
     """
 
     id: int
@@ -39,6 +40,16 @@ class MachineRow:
     horizon: int
     ticks: bytes
     pulled: bool = False
+    life: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Up to where the journal of an owner is here: life and id of its last row, and that row's moment; 0: not known."""
+
+    life: int
+    id: int
+    at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +110,18 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def write_log(self, part: LogPart) -> bool:
-        """Store rows that came from a machine's owner behind those that came before, and what the machine is now.
+    def write_logs(self, owner: str, parts: Sequence[LogPart], mark: Mark | None = None) -> bool:
+        """Store rows that came from their owner behind those that came before, and what its machines are now.
 
-        A row whose (machine, epoch, seq) is there already is left out. Nothing is stored if it raises. What was
-        recorded here of a machine of this owner and name is moved aside: it becomes one of `updates_of` the owner.
-        Return whether that was done.
+        All of it is one transaction. Rows get ids by their `order`. A row whose (machine, epoch, seq) is there already
+        is left out. Nothing is stored if it raises. What was recorded here of a machine of this owner and name is moved
+        aside: it becomes one of `updates_of` the owner; and what came of another life becomes one of `earlier_log_of`
+        it. Return whether that was done.
+
+        Args:
+            owner: of all these machines.
+            parts: at most one of each machine.
+            mark: up to where the journal of the owner is here, after these.
         """
 
     @abstractmethod
@@ -139,6 +156,28 @@ class Store(ABC):
     @abstractmethod
     def numbered(self, machine_id: int, after: tuple[int, int], until: tuple[int, int], limit: int) -> list[Row]:
         """Return at most `limit` rows of a machine with ``after < (epoch, seq) <= until``, by these."""
+
+    @abstractmethod
+    def found(self, owner: str, names: Collection[str]) -> dict[str, MachineRow]:
+        """Return those of an owner's machines with these names that have been written, by name."""
+
+    @abstractmethod
+    def owned(self, owner: str, after_id: int, until_id: int, limit: int) -> list[Row]:
+        """Return at most `limit` rows of an owner's machines with ``after_id < id <= until_id``, by id.
+
+        It looks at all rows of this range, whoever's they are.
+        """
+
+    @abstractmethod
+    def mark(self, owner: str) -> Mark | None:
+        """Return up to where the journal of an owner is here."""
+
+    @abstractmethod
+    def life(self) -> int:
+        """Return a number that tells this store from others, and is greater than that of stores that were made before.
+
+        It is when the store was made, in us since 1970, by the clock of then.
+        """
 
     @abstractmethod
     def periods(self) -> list[tuple[int, int, str]]:

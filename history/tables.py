@@ -17,7 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = "0003"  # the newest migration, which creating these tables amounts to
+VERSION = "0004"  # the newest migration, which creating these tables amounts to
 
 metadata = MetaData()
 Serial = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER PRIMARY KEY is the rowid
@@ -54,6 +54,7 @@ machine = Table(
     Column("horizon", BigInteger, nullable=False),
     Column("ticks", LargeBinary, nullable=False),
     Column("pulled", SmallInteger, nullable=False, server_default="0"),  # 1: its rows came from its owner's log
+    Column("life", BigInteger, nullable=False, server_default="0"),  # of the store that this log is of
     UniqueConstraint("owner", "name"),
 )
 
@@ -63,6 +64,16 @@ machine_schema = Table(
     Column("machine_id", ForeignKey("machine.id"), primary_key=True),
     Column("at", BigInteger, primary_key=True),
     Column("schema_hash", ForeignKey("schema.hash"), nullable=False),
+)
+
+# How far the journals of others are here; with an empty owner, the life of this store itself.
+journal = Table(
+    "journal",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("life", BigInteger, nullable=False),
+    Column("place", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
 )
 
 transition = Table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Collection
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -10,12 +11,12 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from history.errors import StorageError, VersionError
-from history.tables import VERSION, metadata
+from history.tables import VERSION, journal, metadata
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-VERSIONS = ("0001", "0002", VERSION)  # all that were ever released, oldest first
+VERSIONS = ("0001", "0002", "0003", VERSION)  # all that were ever released, oldest first
 _TABLE = "alembic_version"
 _alembic = threading.Lock()  # its context is one for the whole process
 
@@ -35,6 +36,7 @@ def bring_up(connection: sa.Connection, url: str) -> None:
         metadata.create_all(connection)
         connection.execute(sa.text(f"CREATE TABLE {_TABLE} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
         connection.execute(sa.text(f"INSERT INTO {_TABLE} VALUES (:v)"), {"v": VERSION})
+        connection.execute(sa.insert(journal).values(owner="", life=time.time_ns() // 1000, place=0, at=0))
     elif found != VERSION:
         _run(connection, found, VERSION)
     connection.commit()

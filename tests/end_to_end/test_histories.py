@@ -8,7 +8,8 @@ from typing import Any
 
 import trio
 
-from asyncmachine.mirror_log import HistoryLog, Mirror, open_mirror
+from asyncmachine.history_log import HistoryLog
+from asyncmachine.mirror_log import Mirror, open_mirror
 from history import History, Record, open_history
 from machine import Machine, Schema, State
 from pubsub.opening import open_peer

@@ -5,6 +5,7 @@ The clock jumps when nothing has happened for a while of real time, as databases
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,7 +16,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from asyncmachine.mirror_log import HistoryLog, Mirror, Pace, open_mirror
+from asyncmachine.history_log import HistoryLog
+from asyncmachine.mirror_log import Mirror, Pace, open_mirror
 from history import History, Record, open_history
 from machine import Machine, State
 from pubsub.messages import Place, PulledRow
@@ -227,6 +229,68 @@ async def test_after_a_partition_it_goes_on_where_it_was(town: Town, tmp_path: P
             await until(lambda: mirror.is_complete)
             assert mirror.counts.rows == 401
             assert mirror.recorder is None
+
+
+@pytest.mark.parametrize("steps", [5, 200], ids=["a shorter log", "a longer log"])
+async def test_an_owner_that_lost_its_database_begins_anew_and_both_logs_stay(
+    town: Town, tmp_path: Path, steps: int
+) -> None:
+    first = await town.open()
+    key = tmp_path / "key"
+    before: list[Record] = []
+    async with open_history(f"sqlite:///{tmp_path / 'ours.db'}") as ours:
+        for life in (1, 2):
+            async with (
+                open_history("memory:") as theirs,
+                town.peer(first, key_file=key, log=HistoryLog(theirs)) as owner,
+                open_mirror(ours, first, (owner.id, "front"), pace=PACE) as mirror,
+            ):
+                machine = front()
+                theirs.record(machine)
+                owner.expose(machine)
+                play(machine, 100 if life == 1 else steps)
+                if life == 1:
+                    await same(ours, theirs, owner)
+                    before = told(ours, owner.id)
+                    continue
+                await until(lambda m=mirror: m.counts.anew)  # type: ignore[misc]
+                await same(ours, theirs, owner)
+                assert told(ours, f"earlier log of {owner.id}") == before
+                assert ours.statistics().earlier_logs == 1
+                assert ours.statistics().refused_pages == 0
+                assert mirror.counts.missing == 0
+                play(machine, 10)
+                await same(ours, theirs, owner)
+                assert mirror.counts.anew == 1
+
+
+async def test_an_owner_that_went_back_to_an_older_database_is_heard_of(
+    town: Town, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = await town.open()
+    key, url = tmp_path / "key", f"sqlite:///{tmp_path / 'theirs.db'}"
+    async with open_history(f"sqlite:///{tmp_path / 'ours.db'}") as ours:
+        for part in range(3):
+            if part == 2:
+                shutil.copy(tmp_path / "copy.db", tmp_path / "theirs.db")
+            async with (
+                open_history(url) as theirs,
+                town.peer(first, key_file=key, log=HistoryLog(theirs)) as owner,
+                open_mirror(ours, first, (owner.id, "front"), pace=PACE) as mirror,
+            ):
+                machine = front()
+                if part < 2:
+                    await theirs.restore(machine)
+                    owner.expose(machine)
+                    play(machine, 50)
+                    await same(ours, theirs, owner)
+                else:
+                    owner.expose(machine)
+                    await until(lambda m=mirror: m.counts.ended.get("behind", 0) > 1)  # type: ignore[misc]
+                    assert len(told(ours, owner.id)) == 102
+            if part == 0:
+                shutil.copy(tmp_path / "theirs.db", tmp_path / "copy.db")
+    assert "went back to an older database" in caplog.text
 
 
 class Liar:

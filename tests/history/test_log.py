@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from history import History, HistoryError, LogError, QuestionError, Record, UnknownMachineError
 from history.codec import RecordedSchema
-from history.log import MAX_ROW, LogRow, Place, _Head, _Packed
+from history.log import MAX_ROW, VERSION, Head, LogRow, Packed, Place
 from machine import Machine, Schema, State
 from tests.history.test_model import KEY, KEYS, OWN, STEPS, Model, Stage, bare
 
@@ -355,21 +355,21 @@ def parts(row: LogRow) -> list[Any]:
 
 def packed(row: LogRow, **changes: Any) -> LogRow:
     """Return a row with some of its parts changed."""
-    values = dict(zip(_Packed.__struct_fields__, parts(row), strict=True)) | changes
-    return (*row[:2], b"\1" + msgspec.msgpack.encode(list(values.values())))
+    values = dict(zip(Packed.__struct_fields__, parts(row), strict=True)) | changes
+    return (*row[:2], bytes((VERSION,)) + msgspec.msgpack.encode(list(values.values())))
 
 
 def head(row: LogRow, **changes: Any) -> list[Any]:
-    return list((dict(zip(_Head.__struct_fields__, parts(row)[-1], strict=True)) | changes).values())
+    return list((dict(zip(Head.__struct_fields__, parts(row)[-1], strict=True)) | changes).values())
 
 
 WRONG: dict[str, Any] = {
     "nothing": lambda rows: [(1, 1, b"")],
-    "another version": lambda rows: [(1, 1, b"\2" + rows[0][2][1:])],
-    "no msgpack": lambda rows: [(1, 1, b"\1\xc1")],
+    "another version": lambda rows: [(1, 1, b"\1" + rows[0][2][1:])],
+    "no msgpack": lambda rows: [(1, 1, b"\2\xc1")],
     "cut off": lambda rows: [(1, 1, rows[0][2][:-1])],
     "something behind it": lambda rows: [(1, 1, rows[0][2] + b"\0")],
-    "a bomb of lists": lambda rows: [(1, 1, b"\1" + b"\x91" * 50_000)],
+    "a bomb of lists": lambda rows: [(1, 1, b"\2" + b"\x91" * 50_000)],
     "no schema": lambda rows: rows[1:],
     "out of order": lambda rows: [rows[0], rows[2], rows[1]],
     "twice": lambda rows: [rows[0], rows[0]],
