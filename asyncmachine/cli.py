@@ -8,14 +8,21 @@ only list of them.
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
 from asyncmachine import __version__
 
 #: name: (module, attribute, the line that help shows without an import)
 _COMMANDS: dict[str, tuple[str, str, str]] = {
+    "completion": ("asyncmachine.completion", "completion", "Print what lets bash or zsh complete this command."),
     "demo": ("asyncmachine.demo", "demo", "Watch a level crossing: three machines in one process."),
+    "doctor": ("asyncmachine.doctor_cli", "doctor", "Check the installation, and what a peer needs."),
     "history": ("asyncmachine.history_cli", "history", "Ask what recorded machines were and did, and export it."),
+    "key": ("asyncmachine.key_cli", "key", "Make a key file, and show whose it is."),
+    "peer": ("asyncmachine.peer_cli", "peer", "Run a peer with your machines, and list those of a network."),
     "sim": ("asyncmachine.sim_cli", "sim", "Run simulated networks, and look for seeds that break them."),
+    "watch": ("asyncmachine.watch_cli", "watch", "Follow states of a running network live."),
+    "when": ("asyncmachine.watch_cli", "when", "Wait until states of a machine are active."),
 }
 
 
@@ -34,6 +41,13 @@ class LateGroup(click.Group):
         command = getattr(import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Return the names of the table that begin like this, importing nothing."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        return [CompletionItem(name, help=_COMMANDS[name][2]) for name in names]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the help lines of the table, importing nothing."""

@@ -1,0 +1,237 @@
+"""A peer as a service: what `am peer run` runs, from the start to the last goodbye.
+
+    start    metrics port, history, peer, machines (brought back, recorded, shared), programs; then it is *ready*
+    stop     a signal: programs are cancelled, the peer leaves, recording ends, machines are closed, history is written
+    failure  a program that raises: the same, and a status of 1
+
+It is told to stop by SIGTERM or SIGINT; the second one ends the process at once. Machines are shared as they were when
+the stop came, and are brought back like that: what they do while they are closed is not recorded.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from asyncmachine import HistoryLog
+from asyncmachine.config import Settings
+from asyncmachine.errors import TargetError
+from asyncmachine.stop import heed_signals
+from asyncmachine.target import Loaded, Program, machines_of
+from history import History, Recorder, open_history
+from machine import Machine, SnapshotError, open_machine
+from pubsub.errors import ExposeError
+from pubsub.opening import OpenTransport, open_peer
+from pubsub.peer import Peer
+
+logger = logging.getLogger("asyncmachine.service")
+LOOK: Final = 5.0  # s between looks for what a person should be told
+STRANGERS: Final = 3  # connections, all of strangers, before that is said
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What a service says once, when it is ready. ``metrics``: the URL."""
+
+    peer: str
+    topic: str
+    addresses: list[str]
+    machines: list[str]
+    restored: list[str]
+    metrics: str | None
+    pid: int
+
+
+class Service:
+    """One peer with its machines.
+
+    Args:
+        settings: what to open.
+        loaded: machines and programs.
+        ready: is called once, when all is open and everything shared.
+        transport: another one than libp2p; for tests.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        loaded: Loaded,
+        ready: Callable[[Ready], object],
+        *,
+        transport: OpenTransport | None = None,
+    ) -> None:
+        self._settings = settings
+        self._loaded = loaded
+        self._ready = ready
+        self._transport = transport
+        self._machines: dict[Machine, None] = {}
+        self._restored: list[str] = []
+        self._failed = False
+        self._running = trio.CancelScope()
+        self._closing = trio.Event()
+        self._holders: trio.Nursery | None = None
+
+    def stop(self) -> None:
+        """Let it end; `run` returns when it has."""
+        self._running.cancel()
+
+    async def run(self) -> bool:
+        """Run until a signal comes; tell whether nothing failed and nothing was lost."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(heed_signals, self._told_to_stop)
+            lost = await self._live()
+            nursery.cancel_scope.cancel()
+        if lost:
+            logger.error("%d transitions could not be written to the history", lost)
+        return not self._failed and not lost
+
+    async def _live(self) -> int:
+        """Open all, run, close all; return how many recorded transitions were lost."""
+        settings, config = self._settings, self._settings.config
+        address, history = settings.metrics_address, None
+        async with AsyncExitStack() as stack:
+            bound: socket.socket | None = None
+            if address is not None:
+                from asyncmachine.metrics_server import bind  # half a second to import
+
+                bound = stack.enter_context(bind(*address))
+            if settings.history_url is not None:
+                history = await stack.enter_async_context(open_history(settings.history_url))
+            log = None if history is None else HistoryLog(history)
+            peer = await stack.enter_async_context(
+                open_peer(
+                    settings.topic,
+                    key_file=config.key,
+                    listen=config.listen,
+                    connect=config.connect,
+                    allow=config.allow,
+                    topic_key=settings.topic_key,
+                    mdns=config.mdns,
+                    log=log,
+                    transport=self._transport,
+                )
+            )
+            url: str | None = None
+            if bound is not None:
+                from asyncmachine.metrics import PeerCollector, make_registry
+                from asyncmachine.metrics_server import serve_metrics
+
+                served = None if log is None else log.counts
+                collector = PeerCollector(peer, settings.topic, lambda: list(self._machines), history, served)
+                url = await stack.enter_async_context(serve_metrics(bound, make_registry(collector)))
+            self._holders = await stack.enter_async_context(trio.open_nursery())
+            await self._work(peer, history, url)
+            await peer.leave()
+            for recorder in [one for machine in self._machines for one in machine.tracers if isinstance(one, Recorder)]:
+                recorder.stop()
+            self._closing.set()
+        return 0 if history is None else history.statistics().lost
+
+    async def _work(self, peer: Peer, history: History | None, metrics: str | None) -> None:
+        """Share the machines, and let the programs run, until told to stop."""
+        with self._running:
+            for machine in self._loaded.machines:
+                await self._share(machine, peer, history)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(hint, peer, logger.warning)
+                for name, program in self._loaded.programs:
+                    nursery.start_soon(self._run_program, name, program, peer, history)
+                ids = [machine.id for machine in self._machines]
+                told = Ready(
+                    peer.id, self._settings.topic, peer.addresses, ids, list(self._restored), metrics, os.getpid()
+                )
+                self._ready(told)
+                notify_supervisor(f"READY=1\nSTATUS={peer.id}, {len(ids)} machines")
+        notify_supervisor("STOPPING=1")
+
+    async def _share(self, machine: Machine, peer: Peer, history: History | None) -> None:
+        """Open a machine, bring it back, record and expose it.
+
+        Raises:
+            TargetError: it cannot be brought back, or shared.
+        """
+        if machine in self._machines:
+            return
+        assert self._holders is not None
+        if not machine.is_open:
+            await self._holders.start(self._hold, machine)
+        if history is not None:
+            try:
+                if await history.restore(machine):
+                    self._restored.append(machine.id)
+            except SnapshotError as error:
+                raise TargetError(
+                    f"{machine.id} cannot be brought back from {history.store.url}: {error};"
+                    " or give the machine another id, or the peer another history"
+                ) from error
+        try:
+            peer.expose(machine)
+        except ExposeError as error:
+            raise TargetError(f"{machine.id} cannot be shared: {error}") from error
+        self._machines[machine] = None
+
+    async def _hold(self, machine: Machine, *, task_status: trio.TaskStatus[None]) -> None:
+        """Keep a machine open, so that its handlers may start tasks."""
+        async with open_machine(machine):
+            task_status.started()
+            await self._closing.wait()
+
+    async def _run_program(self, name: str, program: Program, peer: Peer, history: History | None) -> None:
+        try:
+            value = await program(peer, history)
+            if value is not None:
+                for machine in machines_of(value, name):
+                    await self._share(machine, peer, history)
+        except TargetError as error:
+            logger.error("%s", error)
+            self._fail()
+        except Exception:  # somebody else's code; whoever wrote it needs all of it
+            logger.exception("%s failed", name)
+            self._fail()
+
+    def _fail(self) -> None:
+        self._failed = True
+        self.stop()
+
+    def _told_to_stop(self, number: int) -> None:
+        logger.info("%s: leaving; once more, and it ends at once", signal.Signals(number).name)
+        self.stop()
+
+
+async def hint(peer: Peer, say: Callable[[str], object]) -> None:
+    """Say what a person should look at, once each: that all who connect are strangers, or are refused."""
+    said = {"strangers": 0, "refused": 0}
+    while True:
+        await trio.sleep(LOOK)
+        counters = peer.statistics()
+        if counters["links"]["links"]:
+            continue
+        for name, doubt in (
+            ("strangers", "all strangers: does the topic, or its key, differ?"),
+            ("refused", "none of them allowed: is the list of who may connect (allow) complete?"),
+        ):
+            count = counters.get("transport", {}).get(name, 0)
+            if count >= STRANGERS and not said[name]:
+                said[name] = count
+                say(f"{count} connections, {doubt}")
+
+
+def notify_supervisor(text: str) -> None:
+    """Tell systemd, or whoever set $NOTIFY_SOCKET, how things are; see sd_notify(3)."""
+    where = os.environ.get("NOTIFY_SOCKET")
+    if not where:
+        return
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
+            out.connect("\0" + where[1:] if where.startswith("@") else where)
+            out.sendall(text.encode())
+    except OSError as error:
+        logger.warning("the supervisor at %s cannot be told: %s", where, error.strerror)
