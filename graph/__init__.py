@@ -1,6 +1,7 @@
 """See machines, states, pipes, peers and links as one multigraph, now and as of a time.
 
-Nothing is here yet. The package is going to hold its own node and edge types
-in front of a graph library's algorithms, and exports to GraphML, DOT and
-Mermaid.
+parts                  vertices, edges, their keys, and changes of a graph
+live                   the graph as it is now, with what waits for its ends
+timeline, columns      every vertex and edge with the time during which it was there
+view                   the graph at one moment, and questions about it
 """
