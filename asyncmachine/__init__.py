@@ -93,6 +93,7 @@ from machine import (
 if TYPE_CHECKING:
     from asyncmachine.history_log import HistoryLog
     from asyncmachine.mirror_log import Mirror, open_mirror
+    from asyncmachine.observer import Observer, open_observer
     from history import (
         Diff,
         Except,
@@ -184,6 +185,7 @@ _LATE = {
     "HistoryLog": "asyncmachine.history_log",
     "IdentityError": "pubsub.errors",
     "Mirror": "asyncmachine.mirror_log",
+    "Observer": "asyncmachine.observer",
     "Parameters": "pubsub.parameters",
     "Peer": "pubsub.peer",
     "PeerInfo": "pubsub.peer",
@@ -193,6 +195,7 @@ _LATE = {
     "Status": "pubsub.members",
     "TransportError": "pubsub.transport.errors",
     "open_mirror": "asyncmachine.mirror_log",
+    "open_observer": "asyncmachine.observer",
     "open_peer": "pubsub.opening",
 }
 
@@ -240,6 +243,7 @@ __all__ = [
     "NestedEvalError",
     "Network",
     "NotOpenError",
+    "Observer",
     "Options",
     "Page",
     "Parameters",
@@ -307,6 +311,7 @@ __all__ = [
     "open_history",
     "open_machine",
     "open_mirror",
+    "open_observer",
     "open_peer",
     "open_store",
     "parse_when",

@@ -168,18 +168,20 @@ class Journals:
     def _schema(self, hash: str) -> RecordedSchema:
         return self._store.recorded_schema(hash)
 
-    async def goes_on(self, owner: str, rows: Sequence[LogRow]) -> bool:
-        """Tell whether rows may come behind those that are here, where the last one of these was asked for again.
 
-        If not, the owner went back to an older database, and its journal is to be taken from the start. Only an owner
-        that let go of it does not have that row any more, and then it has later ones.
-        """
-        found = await self.mark(owner)
-        if found is None or not found.at:
-            return True
-        if not rows:
-            return False
-        try:
-            return rows[0][:2] != (found.life, found.id) or read_journal(owner, rows[:1]).at == found.at
-        except LogError:
-            return True  # `take` says what is wrong
+def goes_on(mark: Mark | None, rows: Sequence[LogRow]) -> bool:
+    """Tell whether rows may come behind those up to a mark, where the one at the mark was asked for again.
+
+    If not, their owner went back to an older database, and its journal is to be taken from the start. Only an owner
+    that let go of it does not have that row any more, and then it has later ones.
+    """
+    if mark is None or not mark.at:
+        return True
+    if not rows:
+        return False
+    if rows[0][:2] != (mark.life, mark.id):
+        return True
+    try:
+        return read_journal("", rows[:1]).at == mark.at
+    except LogError:
+        return True  # `Journals.take` says what is wrong

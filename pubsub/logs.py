@@ -19,7 +19,7 @@ from pubsub.messages import Place, PulledRow, Reason
 from pubsub.pull import START, Outcome, PullEnded, RowsPulled
 from pubsub.serve import RowsAsked
 
-PAGE = 200  # rows that are read for one page, at most
+PAGE = 1000  # rows that are read for one page, at most
 
 
 class Log(Protocol):
