@@ -3,5 +3,6 @@
 parts                  vertices, edges, their keys, and changes of a graph
 live                   the graph as it is now, with what waits for its ends
 timeline, columns      every vertex and edge with the time during which it was there
+feed                   machines that put themselves into it
 view                   the graph at one moment, and questions about it
 """
