@@ -13,7 +13,7 @@ LOOSE    := $(sort $(dir $(wildcard tests/*.py examples/*.py benchmarks/*.py)))
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
-demo: .venv/ready  ## watch machines work, in one process
+demo: .venv/ready  ## replay flights: a peer for each airport, and one that observes
 	$(BIN)/am demo
 
 test: .venv/ready  ## run the tests (narrow them down with PYTEST_ADDOPTS='-k word')

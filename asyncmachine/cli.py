@@ -15,7 +15,7 @@ from asyncmachine import __version__
 #: name: (module, attribute, the line that help shows without an import)
 _COMMANDS: dict[str, tuple[str, str, str]] = {
     "completion": ("asyncmachine.completion", "completion", "Print what lets bash or zsh complete this command."),
-    "demo": ("asyncmachine.demo", "demo", "Watch a level crossing: three machines in one process."),
+    "demo": ("asyncmachine.demo", "demo", "Replay four days of flights: a peer for each airport, and one that observes."),
     "doctor": ("asyncmachine.doctor_cli", "doctor", "Check the installation, and what a peer needs."),
     "history": ("asyncmachine.history_cli", "history", "Ask what recorded machines were and did, and export it."),
     "key": ("asyncmachine.key_cli", "key", "Make a key file, and show whose it is."),

@@ -1,133 +1,176 @@
-"""`am demo`: a level crossing, as three machines in one process.
+"""`am demo`: four days of flights out of New York, a peer for each airport, and one that observes them.
 
-The train, the gate and the lights do not know each other; pipes carry what happens to one into the
-queue of the next. Nothing below asks "is the gate closed?": what is allowed, and what follows from
-what, stands in the relations of the schemas, and the story shows them refuse and carry on. There is
-neither chance nor waiting in it, so it prints the same each time.
+What it does is in `asyncmachine.flights`; here is the command. Everything heavy is loaded late, and twice at the same
+time: here, and in the process of which the airports' are copies.
 """
 
+from __future__ import annotations
+
 import json
-from collections.abc import Iterator
-from typing import Any
+import math
+import os
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.text import Text
 
-from machine import Machine, Schema, State, Tracer, Transition, as_record, bind_state
+if TYPE_CHECKING:
+    from asyncmachine.flights.data import Leg
 
-
-class Train(Schema):
-    """It is near until it is away, and passes only while its signal says go."""
-
-    Away = State(remove=["Near", "Passing"])
-    Near = State(remove="Away")
-    Go = State()
-    Passing = State(require=["Near", "Go"])
+SPEED = 2000.0  # replayed seconds a second: a day takes 43 s
+FASTEST = 1e6
+MAX_AIRPORTS = 8  # a process each
 
 
-class Gate(Schema):
-    """It begins to close at an alert and opens when that is over, both by itself."""
+class _Wrong(click.ClickException):
+    """One line on stderr, and a status: 1, the world's fault."""
 
-    Alert = State(remove="Open")
-    Open = State(auto=True, remove=["Closing", "Closed"])
-    Closing = State(auto=True, require="Alert")
-    Closed = State(require="Alert", remove="Closing")
+    def __init__(self, text: str) -> None:
+        super().__init__(" ".join(text.split()))
 
 
-class Lights(Schema):
-    """They are dark unless they are red."""
+class _Misasked(_Wrong):
+    """The same with a status of 2: the fault of who asked."""
 
-    Red = State(remove="Dark")
-    Dark = State(auto=True)
-
-
-class Recorder(Tracer):
-    """Keep a record of every transition that changed a clock or was refused, in order."""
-
-    id = "demo"
-
-    def __init__(self) -> None:
-        self.records: list[dict[str, Any]] = []
-
-    def transition_end(self, transition: Transition) -> None:
-        """Keep one record, and with it the clock as the machine writes it: active states and their ticks."""
-        if transition.changed or not transition.accepted:
-            self.records.append({**as_record(transition), "clock": str(transition.machine)})
-
-    def take(self) -> list[dict[str, Any]]:
-        """Return what was recorded since the last call."""
-        taken, self.records = self.records, []
-        return taken
+    exit_code = 2
 
 
-def play() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Yield each sentence of the story with the records of all that it set off."""
-    recorder = Recorder()
-    train, gate, lights = (
-        Machine(schema, id=schema.__name__.lower(), tracers=[recorder]) for schema in (Train, Gate, Lights)
-    )
-    bind_state(train, "Near", gate, "Alert")
-    bind_state(train, "Near", lights, "Red")
-    bind_state(gate, "Closed", train, "Go")
+class _Speed(click.ParamType[float]):
+    """A number, or ``max``, which is None."""
 
-    for sentence, machine, state in (
-        ("A train is on its way, far from the crossing.", train, "Away"),
-        ("The road is open.", gate, "Open"),
-        ("The train comes near: the lights turn red, the gate begins to close.", train, "Near"),
-        ("The train would pass. It may not: its signal does not say go.", train, "Passing"),
-        ("The gate is down, and the signal says go.", gate, "Closed"),
-        ("Now it passes.", train, "Passing"),
-        ("Somebody wants the gate open. Not during an alert.", gate, "Open"),
-        ("The train is away, and everything else follows by itself.", train, "Away"),
-    ):
-        machine.add(state)
-        yield sentence, recorder.take()
+    name = "speed"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return it; 0 stands for max."""
+        if value == "max":
+            return 0.0
+        try:
+            speed = float(str(value))
+        except ValueError:
+            speed = math.nan
+        if not 1 <= speed <= FASTEST:
+            self.fail(f"{value!r} is neither max nor a number from 1 (as it was) to {FASTEST:,.0f}", param, ctx)
+        return speed
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a transition instead.")
-def demo(as_json: bool) -> None:
-    """Watch a train, a gate and the lights of a level crossing, in one process."""
+@click.option(
+    "--speed",
+    type=_Speed(),
+    default=str(SPEED),
+    metavar="N|max",
+    help="Replayed seconds a second, or max: the airports go in steps, each as soon as the others have done the last"
+    f" one. [default: {SPEED:.0f}, four days in about three minutes]",
+)
+@click.option("--from", "since", metavar="TIME", help="Only flights scheduled from then on (ISO 8601, UTC).")
+@click.option("--until", metavar="TIME", help="Only flights scheduled before then.")
+@click.option("--data", metavar="FILE", help="Other flights: a CSV file with the same columns, .gz or not.")
+@click.option(
+    "--history",
+    "url",
+    metavar="URL",
+    help="Where to record: a new file, sqlite:///file.db, postgresql+psycopg://user@host/name."
+    " [default: demo.db in your data directory, each time anew]",
+)
+@click.option("--no-tty", is_flag=True, help="A line now and then, and no picture; so it is without a terminal, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print the end's report as JSON; lines go to stderr.")
+def demo(
+    speed: float, since: str | None, until: str | None, data: str | None, url: str | None, no_tty: bool, as_json: bool
+) -> None:
+    """Replay four days of flights out of New York, with the blizzard of February 2013 in them.
+
+    One process per airport: each is a peer that shares a machine for each of its flights. This one holds replicas of
+    all, records them, and shows how everything is. Ctrl-C ends it early, and tells what is known by then.
+    """
+    began = time.monotonic()
+    legs = _legs(data, since, until)
+    from asyncmachine.flights.place import PlaceError, place_for
+    from asyncmachine.flights.warm import warm_up
+    from history.errors import HistoryError
+
+    warm_up()
+    try:
+        with place_for(url) as place:
+            _run(tuple(legs), speed or None, place, began, live=not (no_tty or as_json), as_json=as_json)
+    except PlaceError as error:
+        raise _Misasked(str(error)) from error
+    except (HistoryError, OSError) as error:
+        raise _Wrong(str(error)) from error
+    except KeyboardInterrupt:
+        click.echo("Interrupted before it began.", err=True)
+
+
+def _run(legs: tuple[Leg, ...], speed: float | None, url: str, began: float, *, live: bool, as_json: bool) -> None:
+    import trio
+    from rich.console import Console
+
+    import asyncmachine as am
+    from asyncmachine.flights import report
+    from asyncmachine.flights.fleet import FleetError
+    from asyncmachine.flights.process import describe
+    from asyncmachine.flights.supervisor import Settings, run
+    from asyncmachine.flights.view import Screen
+
+    console = Console(highlight=False, markup=False, emoji=False, stderr=as_json)
+    screen = Screen(console, live=live and console.is_terminal and os.environ.get("TERM") != "dumb")
+    settings = Settings(legs=legs, speed=speed, url=url, began=began)
+    try:
+        found = trio.run(run, settings, screen)
+    except* (FleetError, am.HistoryError, am.PubsubError, OSError) as group:
+        raise _Wrong(describe(group)) from group
     if as_json:
-        for sentence, records in play():
-            for record in records:
-                click.echo(json.dumps({"story": sentence, **record}))
+        click.echo(json.dumps(report.as_json(found)))
     else:
-        tell(Console(highlight=False))
+        report.show(found, console)
 
 
-def tell(console: Console) -> None:
-    """Print the story: under each sentence a line a transition, and at the end what it came to."""
-    seen = refused = 0
-    for sentence, records in play():
-        console.print(Text(sentence, "bold"))
-        for record in records:
-            # soft_wrap: the line stays whole, whatever width a pipe or a log claims to have
-            console.print(_line(record), soft_wrap=True)
-            seen += 1
-            refused += not record["accepted"]
-    console.print(f"{seen} transitions, {refused} of them refused. No code decided that: the relations did.")
+# -- what was asked for
 
 
-def _line(record: dict[str, Any]) -> Text:
-    """Return ``machine  what was asked, by whom  what came of it  (the clock)``."""
-    source = record["source"]
-    cause = source.partition(":")[0] if source else ""
-    called = " ".join(record["called"])
-    if record["auto"]:
-        asked = f"auto {called}"
-    else:
-        asked = f"{record['mutation']} {called}" + (f", by {cause}" if cause else "")
-    if record["accepted"]:
-        outcome = " ".join([f"+{name}" for name in record["added"]] + [f"-{name}" for name in record["removed"]])
-    else:
-        # of all that the relations said, what they said about the states that were asked for
-        about = tuple(f"{name} {verb} " for name in record["called"] for verb in ("lacks", "removed by"))
-        outcome = ", ".join(step for step in record["steps"] if step.startswith(about))
-    return Text.assemble(
-        (f"  {record['machine']:<6}  ", "cyan"),
-        f"{asked:<22}  ",
-        (f"{outcome:<21}  ", "green" if record["accepted"] else "red"),
-        (record["clock"], "dim"),
-    )
+def _legs(data: str | None, since: str | None, until: str | None) -> list[Leg]:
+    """Return the flights of a window.
+
+    Raises:
+        _Misasked: there are none, or no such file.
+    """
+    from asyncmachine.flights.data import SECOND, DataError, read_legs
+
+    try:
+        legs = read_legs(data)
+    except DataError as error:
+        raise _Misasked(str(error)) from error
+    first, last = legs[0].scheduled, legs[-1].scheduled
+
+    def text(at: int) -> str:
+        return f"{datetime.fromtimestamp(at // SECOND, UTC):%Y-%m-%dT%H:%MZ}"
+
+    there = f"there are flights from {text(first)} to {text(last)}"
+    low, high = _moment("--from", since, there), _moment("--until", until, there)
+    low, high = first if low is None else low, last + 1 if high is None else high
+    if low > last:
+        raise _Misasked(f"--from {since} is after the last flight: {there}")
+    if high <= first:
+        raise _Misasked(f"--until {until} is before the first flight: {there}")
+    if low >= high:
+        raise _Misasked(f"--from {since} is not before --until {until}: {there}")
+    chosen = [leg for leg in legs if low <= leg.scheduled < high]
+    if not chosen:
+        raise _Misasked(f"no flight is scheduled from {text(low)} until {text(high)}: choose a longer time; {there}")
+    codes = {leg.origin for leg in chosen}
+    if len(codes) > MAX_AIRPORTS:
+        raise _Misasked(
+            f"these flights are from {len(codes)} airports, and a process each is too much beyond {MAX_AIRPORTS}:"
+            " leave some of them out of the file"
+        )
+    return chosen
+
+
+def _moment(option: str, text: str | None, there: str) -> int | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()) * 10**9
+    except (ValueError, OverflowError):
+        raise _Misasked(f"{option} {text!r} is no time such as 2013-02-08T12:00Z: {there}") from None

@@ -19,10 +19,9 @@ import trio
 from click.testing import CliRunner, Result
 
 from asyncmachine.cli import main
-from asyncmachine.demo import Gate, Lights, Train
 from history import History, Questions, open_history, open_store
 from history.export import COLUMNS, as_row
-from machine import Machine, State, bind_state
+from machine import Machine, Schema, State, bind_state
 
 SECOND = 10**9
 MINUTE = 60 * SECOND
@@ -42,6 +41,25 @@ JSON = (
 )
 
 
+class Train(Schema):
+    Away = State(remove=["Near", "Passing"])
+    Near = State(remove="Away")
+    Go = State()
+    Passing = State(require=["Near", "Go"])
+
+
+class Gate(Schema):
+    Alert = State(remove="Open")
+    Open = State(auto=True, remove=["Closing", "Closed"])
+    Closing = State(auto=True, require="Alert")
+    Closed = State(require="Alert", remove="Closing")
+
+
+class Lights(Schema):
+    Red = State(remove="Dark")
+    Dark = State(auto=True)
+
+
 class Wall:
     at = BEGINNING
 
@@ -51,7 +69,7 @@ class Wall:
 
 @pytest.fixture(scope="module")
 def crossing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a file with the story of `am demo`, ten seconds a step."""
+    """Return a file with the story of a level crossing, ten seconds a step."""
     path, wall = tmp_path_factory.mktemp("cli") / "crossing.db", Wall()
 
     async def story() -> None:

@@ -1,6 +1,5 @@
 """The command `am`, run as a user runs it: in a process of its own."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -40,19 +39,3 @@ def test_an_unknown_command_is_the_users_error() -> None:
     assert done.returncode == 2
     assert "nothing" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_the_demo_tells_a_program_what_it_tells_a_person() -> None:
-    lines = [line for line in am("demo").splitlines() if line.startswith("  ")]
-    records = [json.loads(line) for line in am("demo", "--json").splitlines()]
-    assert len(records) == len(lines) > 0
-    for record, line in zip(records, lines, strict=True):
-        assert line.split()[0] == record["machine"]
-        assert line.endswith(record["clock"])
-
-
-def test_the_demo_shows_refusals_and_what_pipes_set_off() -> None:
-    records = [json.loads(line) for line in am("demo", "--json").splitlines()]
-    assert {record["machine"] for record in records} == {"train", "gate", "lights"}
-    assert any(not record["accepted"] for record in records)
-    assert any(record["source"] and not record["auto"] for record in records)

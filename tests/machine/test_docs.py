@@ -83,3 +83,14 @@ def test_smoke_calls_the_brigade_unless_the_alarm_is_muted(capsys: pytest.Captur
     ]
     assert "Ringing removed by Muted" in printed[-4]
     assert printed[-1] == "brigade: (Called:1), fed by 1 pipes"
+
+
+def test_the_crossing_refuses_what_is_not_safe_and_pipes_do_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
+    printed = run("crossing", capsys)
+    assert [line for line in printed if "canceled" in line] == [
+        "  (Near:1)                  train:0:2 add Passing: canceled by relations (Passing lacks Go)",
+        "  (Alert:1 Closed:1)        gate:0:4 add Open: canceled by relations "
+        "(Closed removed by Open, Open removed by Alert)",
+    ]
+    assert "  (Near:1 Go:1)             train:0:3 add Go: +Go, by gate" in printed
+    assert printed[-1] == "  (Away:3)                  train:0:6 remove Go: -Go, by gate"
