@@ -5,4 +5,5 @@ live                   the graph as it is now, with what waits for its ends
 timeline, columns      every vertex and edge with the time during which it was there
 feed                   machines that put themselves into it
 view                   the graph at one moment, and questions about it
+export, svg            a view as DOT, GraphML, Mermaid, D2, JSON, Markdown, XML; as a picture
 """

@@ -88,7 +88,7 @@ class Timeline:
     def diff(self, t1: int, t2: int | None = None) -> Difference:
         """Compare two times."""
         before, after = self.as_of(t1), self.as_of(t2)
-        was, is_now = dict.fromkeys(before.keys()), dict.fromkeys(after.keys())
+        was, is_now = dict.fromkeys(before.all_keys()), dict.fromkeys(after.all_keys())
         return Difference(
             tuple(part for part in after if part.key not in was),
             tuple(part for part in before if part.key not in is_now),

@@ -74,7 +74,7 @@ class View:
         yield from map(self._vertices.part, self._vertex_rows.tolist())
         yield from map(self._edges.part, self._edge_rows.tolist())
 
-    def keys(self) -> Iterator[Key]:
+    def all_keys(self) -> Iterator[Key]:
         """Yield the keys of all vertices, then of all edges."""
         yield from (self._vertices.keys[row] for row in self._vertex_rows.tolist())
         yield from (self._edges.keys[row] for row in self._edge_rows.tolist())

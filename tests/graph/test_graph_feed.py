@@ -90,9 +90,9 @@ def test_a_machine_that_is_disposed_of_takes_its_own_and_nothing_else(fed: Fed) 
     bind_state(light, "On", lamp, "On")
     for machine in (door, light, lamp):
         fed.feed.follow(machine)
-    before = set(fed.past.as_of().keys())
+    before = set(fed.past.as_of().all_keys())
     light.dispose()
-    gone = before - set(fed.past.as_of().keys())
+    gone = before - set(fed.past.as_of().all_keys())
     assert {key for key in gone if isinstance(key, Vertex)} == {
         machine_vertex("light"),
         state_vertex("light", "On"),
