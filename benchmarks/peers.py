@@ -13,7 +13,6 @@ import multiprocessing
 import os
 import random
 import resource
-import signal
 import subprocess
 import sys
 import tempfile
@@ -32,6 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)  # not this folder, whose names would hide the packages
 
 from benchmarks.harness import Figure, Report
+from benchmarks.processes import processes, pss, rss
 from machine import Machine, Schema, State, Tracer, Transition
 from pubsub.opening import open_peer
 from pubsub.peer import Peer
@@ -40,7 +40,6 @@ from pubsub.replica import Replica
 SCHEMA = Schema({f"S{number}": State() for number in range(8)})
 SECONDS = 10.0
 GOSSIP = Path(__file__).with_name("gossipsub.py")
-PROCESS = ROOT / "tests" / "end_to_end" / "peer_process.py"
 
 
 class Watch(Tracer):
@@ -201,43 +200,18 @@ def gossip_latency(report: Report) -> None:
 
 def start(report: Report) -> None:
     """One peer in a process of its own: from its start to an address, and what it then holds."""
-    took, memory = [], []
+    took, resident, shared = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         for number in range(3):
             began = time.perf_counter()
-            process = launch(Path(folder) / f"key{number}")
-            hear(process)
-            took.append(time.perf_counter() - began)
-            memory.append(rss(process.pid))
-            process.kill()
-            process.wait()
+            with processes(Path(folder) / str(number), 1) as (peer,):
+                took.append(time.perf_counter() - began)
+                resident.append(rss(peer.pid))
+                shared.append(pss(peer.pid))
     report.add("start of a process until it listens", sorted(took)[1], "s", 2)
-    report.add("its memory then", sorted(memory)[1], "MB", 90)
+    report.add("its memory then", sorted(resident)[1], "MB", 90)
+    report.add("  of that its own, and its share of what others use too", sorted(shared)[1], "MB")
     report.add("memory of a bare process with trio", bare(), "MB")
-
-
-def launch(key_file: Path, *connect: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, str(PROCESS), str(key_file), *connect]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-
-
-def hear(process: subprocess.Popen[str]) -> dict[str, Any]:
-    assert process.stdout is not None
-    heard: dict[str, Any] = json.loads(process.stdout.readline())
-    return heard
-
-
-def ask(process: subprocess.Popen[str], command: str) -> dict[str, Any]:
-    assert process.stdin is not None
-    process.stdin.write(command + "\n")
-    process.stdin.flush()
-    return hear(process)
-
-
-def rss(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 1e6
 
 
 def bare() -> float:
@@ -246,44 +220,50 @@ def bare() -> float:
     return int(done.stdout) * resource.getpagesize() / 1e6
 
 
-def processes(report: Report) -> None:
-    """Fifty peers in fifty processes, all started at once."""
-    count = 50
+def fifty(report: Report, count: int = 50) -> None:
+    """Fifty peers in fifty processes, all started at once; all know the first of them only."""
+
+    def wait(what: str, done: Callable[[dict[str, Any]], bool], limit: float = 300) -> None:
+        began = time.perf_counter()
+        for peer in peers:
+            while not done(peer.ask("state")):
+                if time.perf_counter() - began > limit:
+                    report.add(f"{what}: not after", limit, "s", 0)
+                    return
+                time.sleep(0.2)
+        report.add(what, time.perf_counter() - began, "s")
+
     began = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        all_of_them = [launch(Path(folder) / "key0")]
-        try:
-            first = hear(all_of_them[0])
-            all_of_them += [launch(Path(folder) / f"key{n}", first["address"]) for n in range(1, count)]
-            owners = {first["owner"], *(hear(process)["owner"] for process in all_of_them[1:])}
-            report.add("50 processes listen after", time.perf_counter() - began, "s")
+    with tempfile.TemporaryDirectory() as folder, processes(Path(folder), count) as peers:
+        report.add(f"{count} processes listen after", time.perf_counter() - began, "s")
+        wait("  then everybody has everybody's machine after", lambda state: len(state["replicas"]) == count - 1)
+        wait("  then everybody has four neighbours or more after", lambda state: state["connected"] >= 4)
+        links = [peer.ask("state")["connected"] for peer in peers]
+        report.add("  neighbours of a peer, the fewest", min(links), "")
+        report.add("  the most", max(links), "")
+        for peer in peers:
+            peer.ask("tick 1 1")
+        own = {peer.owner: peer.ask("state")["own"] for peer in peers}
 
-            def wait(what: str, done: Callable[[dict[str, Any]], bool]) -> None:
-                for process in all_of_them:
-                    while not done(ask(process, "state")):
-                        if time.perf_counter() - began > 300:
-                            report.add(f"{what}: not after", 300, "s", 0)
-                            return
-                        time.sleep(0.2)
-                report.add(what, time.perf_counter() - began, "s")
+        def is_equal(state: dict[str, Any]) -> bool:
+            return all(own[owner] == ticks for owner, (_, ticks) in state["replicas"].items())
 
-            wait("  everybody has everybody's machine", lambda state: len(state["replicas"]) == len(owners) - 1)
-            began = time.perf_counter()
-            own = {}
-            for process in all_of_them:
-                ask(process, "tick 1 1")
-                state = ask(process, "state")
-                own[process.pid] = state["own"]
-            least = min(own.values())
-            wait(
-                "  all have a change of each after",
-                lambda state: all(ticks >= least for _, ticks in state["replicas"].values()),
-            )
-            report.add("  memory of a process", sum(map(rss, own)) / count, "MB", 90)
-        finally:
-            for process in all_of_them:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
+        wait("  each has changed its machine: all are equal after", is_equal)
+        time.sleep(5)
+        spent, began = sum(cpu(peer.pid) for peer in peers), time.perf_counter()
+        time.sleep(10)
+        spent = (sum(cpu(peer.pid) for peer in peers) - spent) / (time.perf_counter() - began)
+        report.add("  CPU of all when nothing changes", spent * 100, "%")
+        report.add("  memory of a process", sum(rss(peer.pid) for peer in peers) / count, "MB", 90)
+        report.add(
+            "    of that its own, and its share of what others use too", sum(pss(p.pid) for p in peers) / count, "MB"
+        )
+
+
+def cpu(pid: int) -> float:
+    """Return the CPU time of a process, s."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 ROWS: dict[str, tuple[Callable[[Report], None], bool]] = {
@@ -299,7 +279,7 @@ ROWS: dict[str, tuple[Callable[[Report], None], bool]] = {
     "gossipsub": (gossip_latency, False),
     "throughput": (throughput, True),
     "start": (start, True),
-    "processes": (processes, False),
+    "processes": (fifty, False),
 }
 
 

@@ -194,10 +194,13 @@ class Libp2pTransport:
 
 def _expand(place: Multiaddr) -> list[Multiaddr]:
     """Return the addresses of the interfaces for one that stands for all; those of loopback, if there are no others."""
-    version = place.protocols()[0].name
-    loopback = "127.0.0.1" if version == "ip4" else "::1"
-    nearest = Multiaddr(f"/{version}/{loopback}/tcp/{place.value_for_protocol('tcp')}")
-    return expand_wildcard_address(place) or [nearest]
+    version, port = place.protocols()[0].name, place.value_for_protocol("tcp")
+    everywhere, loopback = ("0.0.0.0", "127.0.0.1") if version == "ip4" else ("::", "::1")
+    if place.value_for_protocol(version) != everywhere:
+        return [place]
+    # where there is no interface, libp2p returns none for IPv4, and what it was given for IPv6 (0.8.1)
+    found = [each for each in expand_wildcard_address(place) if each.value_for_protocol(version) != everywhere]
+    return found or [Multiaddr(f"/{version}/{loopback}/tcp/{port}")]
 
 
 async def _fail(error: Exception) -> None:

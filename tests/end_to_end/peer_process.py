@@ -1,20 +1,23 @@
 """A peer in a process of its own, told what to do by lines on its standard input. Answers are lines of JSON.
 
-python peer_process.py KEY_FILE [ADDRESS …]
+python peer_process.py KEY_FILE [ADDRESS …] [--listen ADDRESS]
 
 tick COUNT RATE    toggle its machine so often, at so many a second, and answer when it is done
+tasks              say how many tasks live in it
 state              say what it knows: own tick, ticks of others, members
 leave              say goodbye and end
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from functools import partial
 from typing import Any
 
 import trio
+import trio.lowlevel
 
 from machine import Machine, Schema, State
 from pubsub.opening import open_peer
@@ -44,9 +47,12 @@ async def tick(machine: Machine, count: int, rate: float) -> None:
     say(done=count, own=machine.time().sum)
 
 
-async def main(key_file: str, connect: list[str]) -> None:
+async def main(key_file: str, connect: list[str], listen: str) -> None:
     machine = Machine(MACHINE, id="machine")
-    async with open_peer("end to end", key_file=key_file, connect=connect) as peer, trio.open_nursery() as nursery:
+    async with (
+        open_peer("end to end", key_file=key_file, connect=connect, listen=[listen]) as peer,
+        trio.open_nursery() as nursery,
+    ):
         peer.expose(machine)
         say(id=peer.id, owner=peer.owner.hex(), address=peer.addresses[0])
         async with trio.lowlevel.FdStream(sys.stdin.fileno()) as commands:
@@ -57,6 +63,8 @@ async def main(key_file: str, connect: list[str]) -> None:
                     word, *arguments = line.decode().split()
                     if word == "tick":
                         nursery.start_soon(partial(tick, machine, int(arguments[0]), float(arguments[1])))
+                    elif word == "tasks":
+                        say(tasks=trio.lowlevel.current_statistics().tasks_living)
                     elif word == "state":
                         say(**knowledge(peer, machine))
                     elif word == "leave":
@@ -67,4 +75,9 @@ async def main(key_file: str, connect: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    trio.run(main, sys.argv[1], sys.argv[2:])
+    options = argparse.ArgumentParser()
+    options.add_argument("key_file")
+    options.add_argument("connect", nargs="*")
+    options.add_argument("--listen", default="/ip4/127.0.0.1/tcp/0")
+    chosen = options.parse_args()
+    trio.run(main, chosen.key_file, chosen.connect, chosen.listen)

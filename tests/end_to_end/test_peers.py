@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -144,10 +144,18 @@ class Town:
         self.folder = folder
         self.all: list[Process] = []
 
-    async def start(self, key: str | None = None, *, first: bool = False) -> Process:
+    async def start(
+        self,
+        key: str | None = None,
+        *,
+        first: bool = False,
+        prefix: Sequence[str] = (),
+        listen: str = "/ip4/127.0.0.1/tcp/0",
+    ) -> Process:
+        """Start one. `prefix`: a command that runs the command that it is given."""
         known = [] if first or not self.all else [self.all[0].address]
         key_file = self.folder / (key or f"key{len(self.all)}")
-        command = [sys.executable, str(PROGRAM), str(key_file), *known]
+        command = [*prefix, sys.executable, str(PROGRAM), str(key_file), *known, "--listen", listen]
         process: trio.Process = await self.nursery.start(
             partial(
                 trio.run_process,
