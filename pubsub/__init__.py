@@ -16,7 +16,8 @@ membership, members             who is alive, suspect, dead or has left
 opening, peer, logs, driver     the trio shell of a core: what a program opens, and what runs it
 transport                       connections: on libp2p, and in memory
 keys, names, counters           the key file; peer ids; all counters in one place
-neighbours, mdns                whom to connect with; who is on the local network
+neighbours                      where others are, and whom to connect with
+announcement, mdns              what a peer says on the local network; what says and hears it
 replica                         machines of others, as readers
 publisher                       from this peer's own machines to signed records
 """

@@ -1,42 +1,39 @@
-"""mDNS: peers on one local network find each other without an address to begin with.
-
-Each peer is a service `<peer id>._asyncmachine._tcp.local.`; its TXT record holds
-
-    topic=<32 hexadecimal digits>      blake2b-128 of the topic, with the MAC of its key if it has one
-    a0=<address> … a7=<address>        full multiaddrs, with /p2p/<peer id>
-
-Anybody on the network can say anything here. So it only tells whom to dial, and a connection proves who is there. Who
-listens can try topic keys that are easy to guess on the digest.
+"""mDNS: peers on one local network find each other without an address to begin with, by `pubsub.announcement`s.
 
 zeroconf runs on asyncio in a thread of its own, which knows nothing of the peer: what it hears comes to trio by a
-channel, and it is told to stop by an event. It is imported in that thread. IPv4 multicast only.
+channel, and it is told to stop by an event. It is imported in that thread, and this module by whoever wants mDNS. IPv4
+multicast only.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 import trio
 import trio.lowlevel
 
-from pubsub.errors import IdentityError, WireError
+from pubsub.announcement import (
+    SERVICE,
+    MdnsCounts,
+    Properties,
+    digest_of,
+    ip_of,
+    properties_of,
+    read_announcement,
+    worth_telling,
+)
+from pubsub.errors import WireError
 from pubsub.identity import Domain
-from pubsub.names import owner_of, peer_id_of
+from pubsub.names import peer_id_of
 
 if TYPE_CHECKING:
     from zeroconf import ServiceStateChange, Zeroconf
 
-SERVICE: Final = "_asyncmachine._tcp.local."
-MAX_ADDRESSES: Final = 8  # of one peer, as many as a transport keeps
-MAX_ADDRESS: Final = 200  # characters; a string in a TXT record has at most 255 bytes
 MAX_WAITING: Final = 64  # announcements that wait for trio, and names that are being looked up
 LOOK_UP: Final = 3000  # ms
 CLOSING: Final = 2.0  # s that the thread gets for its goodbye; it takes 0.25
@@ -44,85 +41,6 @@ CLOSING: Final = 2.0  # s that the thread gets for its goodbye; it takes 0.25
 logger = logging.getLogger("asyncmachine.pubsub")
 
 Found = Callable[[bytes, Sequence[str]], object]
-Properties = Mapping[bytes, bytes | None]
-
-
-@dataclass(slots=True)
-class MdnsCounts:
-    """What was heard on the local network."""
-
-    heard: int = 0
-    """Announcements of peers of this topic."""
-    other_topic: int = 0
-    """Those of another topic, or with another key of it."""
-    garbled: int = 0
-    """Those that are not what they should be."""
-    crowded: int = 0
-    """What was dropped, as too many came at once, or too many peers wait to be dialled."""
-    not_allowed: int = 0
-    """Peers that are not on the list of a closed topic."""
-    dialled: int = 0
-    """Peers that were dialled for having been heard."""
-
-
-def digest_of(domain: Domain) -> str:
-    """Return what stands for a topic and its key: 32 hexadecimal digits that only peers of it share."""
-    return blake2b(domain.bind(b"mdns"), digest_size=16).hexdigest()
-
-
-def worth_telling(addresses: Sequence[str]) -> list[str]:
-    """Return which addresses to announce: those that others can reach; those on loopback if there are no others."""
-    usable = [address for address in addresses if len(address) <= MAX_ADDRESS and _ip_of(address) is not None]
-    far = [address for address in usable if not ipaddress.ip_address(_ip_of(address) or "").is_loopback]
-    return (far or usable)[:MAX_ADDRESSES]
-
-
-def _ip_of(address: str) -> str | None:
-    parts = address.split("/")
-    if len(parts) < 3:
-        return None
-    try:
-        return str(ipaddress.ip_address(parts[2]))
-    except ValueError:
-        return None
-
-
-def properties_of(domain: Domain, addresses: Sequence[str]) -> dict[str, str]:
-    """Return the contents of a TXT record."""
-    return {"topic": digest_of(domain)} | {f"a{number}": address for number, address in enumerate(addresses)}
-
-
-def read_announcement(name: str, properties: Properties, digest: str) -> tuple[bytes, list[str]] | None:
-    """Return who announces itself, by public key, and its addresses; None: it is of another topic.
-
-    Raises:
-        WireError: the name is none of a peer, or the record is not what it should be.
-    """
-    label = name.removesuffix("." + SERVICE)
-    try:
-        owner = owner_of(label)
-    except IdentityError as error:
-        raise WireError(str(error)) from error
-    topic = properties.get(b"topic")
-    if topic is None or len(topic) != len(digest):
-        raise WireError(f"{label} does not say of which topic it is")
-    if topic != digest.encode():
-        return None
-    values = [properties.get(b"a%d" % number) for number in range(MAX_ADDRESSES)]
-    addresses = [value.decode("ascii", "replace") for value in values if value]
-    if not addresses or not all(_is_address(address, label) for address in addresses):
-        raise WireError(f"{label} does not say where it is")
-    return owner, addresses
-
-
-def _is_address(address: str, peer_id: str) -> bool:
-    return (
-        len(address) <= MAX_ADDRESS
-        and address.isascii()
-        and address.isprintable()
-        and address.startswith("/")
-        and address.endswith("/p2p/" + peer_id)
-    )
 
 
 async def discover(owner: bytes, domain: Domain, addresses: Sequence[str], found: Found, counts: MdnsCounts) -> None:
@@ -247,7 +165,7 @@ class _Thread(threading.Thread):
                 raise OSError("no interface takes part in multicast")
             AsyncServiceBrowser(everything.zeroconf, SERVICE, handlers=[self._changed])
             if self._properties:
-                hosts = [ip for key, address in self._properties.items() if key != "topic" and (ip := _ip_of(address))]
+                hosts = [ip for key, address in self._properties.items() if key != "topic" and (ip := ip_of(address))]
                 service = AsyncServiceInfo(
                     SERVICE,
                     f"{self._peer_id}.{SERVICE}",

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import trio
 
+from pubsub.announcement import worth_telling
 from pubsub.boundary import Host
 from pubsub.core import Core
 from pubsub.identity import SEED_BYTES, Domain, Identity
 from pubsub.keys import FileDisk, NoDisk, locked, read_identity
 from pubsub.logs import Log
-from pubsub.mdns import discover, worth_telling
 from pubsub.names import owner_of
-from pubsub.neighbours import make_self
+from pubsub.neighbours import Addressed, make_self
 from pubsub.parameters import Parameters
-from pubsub.peer import Addressed, Peer
+from pubsub.peer import Peer
 from pubsub.transport.contract import Transport
 from pubsub.transport.deferred import defer
 from pubsub.transport.errors import TransportError
@@ -103,6 +103,8 @@ async def open_peer(
             async with trio.open_nursery() as nursery:
                 await nursery.start(peer.run, known)
                 if mdns:
+                    from pubsub.mdns import discover  # brings asyncio with it
+
                     # on the local network it is of no use how one gets into that
                     near = getattr(carrier, "listening", peer.addresses)
                     nursery.start_soon(discover, identity.owner, domain, near, peer.found, peer.mdns)

@@ -12,15 +12,14 @@ It owns a transport, the core and its driver, and keeps the number of neighbours
 from __future__ import annotations
 
 import logging
-import math
 import random
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import trio
 
 from machine import Machine, Reader, Schema, Tracer
+from pubsub.announcement import MdnsCounts
 from pubsub.boundary import NOTIFY, Outputs
 from pubsub.catalog import SchemaKnown
 from pubsub.core import Core
@@ -29,35 +28,20 @@ from pubsub.driver import Driver
 from pubsub.errors import ExposeError, PubsubError
 from pubsub.events import Committed, KeyInUse
 from pubsub.logs import Log, Logs
-from pubsub.mdns import MdnsCounts
 from pubsub.members import Status
 from pubsub.messages import Place
 from pubsub.names import owner_of, peer_id_of
-from pubsub.neighbours import FEWEST, MAX_FOUND, PAUSE, PERIOD, SELF, TARGET, addresses_in, whom_to_dial
+from pubsub.neighbours import SELF, Addressed, Neighbours, addresses_in
 from pubsub.pull import START, PullEnded, RowsPulled
 from pubsub.replica import Replica
 from pubsub.serve import RowsAsked
 from pubsub.transport.clock import now
 from pubsub.transport.contract import Transport
-from pubsub.transport.errors import DialError, TransportError
-
-PATIENCE = 5.0  # s that a connection may take to come about
+from pubsub.transport.errors import DialError
 
 logger = logging.getLogger("asyncmachine.pubsub")
 
 Listener = Callable[[object], object]
-
-
-@runtime_checkable
-class Addressed(Protocol):
-    """What a transport has that finds peers by addresses."""
-
-    @property
-    def addresses(self) -> list[str]:
-        """Where this peer listens: full addresses, with its peer id."""
-
-    def learn(self, address: str) -> bytes:
-        """Remember where a peer is; return its public key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +77,6 @@ class Peer:
     Attributes:
         id: the peer id, as libp2p writes it.
         owner: the public key.
-        mdns: what was heard on the local network.
     """
 
     def __init__(
@@ -110,20 +93,19 @@ class Peer:
         self._core = core
         self._transport = transport
         self._listeners: tuple[Listener, ...] = () if notify is None else (notify,)
-        self._rng = rng
         self._driver: Driver[bytes] = Driver(core, transport, notify=self._notified, failed=self._failed)
         self._bells: dict[Reader, _Bell] = {}
         self._waiting: dict[_Waiting, None] = {}
-        self._logs = Logs(core, self._driver, log, self._meet)
-        self._known: dict[bytes, None] = {}  # owners whose addresses are known
-        self._tried: dict[bytes, float] = {}  # when they were dialled last, s
-        self._misaddressed = 0
-        self._found: dict[bytes, None] = {}  # heard of on the local network, and not dialled yet
-        self.mdns = MdnsCounts()
-        self._first: dict[bytes, None] = {}  # to be dialled to begin with, and not reached yet
+        self._neighbours = Neighbours(core, self._driver, transport, rng)
+        self._logs = Logs(core, self._driver, log, self._neighbours.meet)
 
     def __repr__(self) -> str:
         return f"<Peer {self.id}, {len(self._core.links)} neighbours>"
+
+    @property
+    def mdns(self) -> MdnsCounts:
+        """What was heard on the local network."""
+        return self._neighbours.mdns
 
     @property
     def addresses(self) -> list[str]:
@@ -250,8 +232,8 @@ class Peer:
         """Return all counters, by part: what was done, refused and dropped since the start."""
         out = counters_of_core(self._core)
         out["driver"] = counters_of(self._driver.statistics())
-        out["addresses"] = {"known": len(self._known), "wrong": self._misaddressed}
-        out["mdns"] = counters_of(self.mdns)
+        out["addresses"] = {"known": self._neighbours.known, "wrong": self._neighbours.misaddressed}
+        out["mdns"] = counters_of(self._neighbours.mdns)
         statistics = getattr(self._transport, "statistics", None)
         if statistics is not None:
             out["transport"] = counters_of(statistics())
@@ -294,7 +276,7 @@ class Peer:
     def _notified(self, event: object) -> None:
         if isinstance(event, Committed):
             if event.before is None or event.before.header.epoch != event.state.header.epoch:
-                self._learn(event.state.owner, addresses_in(event.state))
+                self._neighbours.learn(event.state.owner, addresses_in(event.state))
             if self._waiting:
                 self._look(event.state.owner)
         elif isinstance(event, SchemaKnown):
@@ -310,9 +292,7 @@ class Peer:
             listener(event)
 
     def _failed(self, owner: bytes, error: DialError) -> None:
-        if owner in self._first:
-            del self._first[owner]  # it is said once, and tried again and again
-            logger.warning("%s does not answer (%s); it is dialled until it does", peer_id_of(owner), error)
+        self._neighbours.failed(owner, error)
 
     def _look(self, owner: bytes | None) -> None:
         """See whether somebody waits for a machine that is known now; of one owner, or of any."""
@@ -323,95 +303,11 @@ class Peer:
                 if waiting.replica is not None:
                     waiting.found.set()
 
-    # -- neighbours
-
-    async def _meet(self, owner: bytes) -> None:
-        """Connect with a peer whose address is known, if it is none of the neighbours; or give up after a while."""
-        if owner in self._core.links or owner not in self._known:
-            return
-        self._driver.dial(owner)
-        with trio.move_on_after(PATIENCE):
-            while True:
-                await trio.sleep(0.02)
-                if owner in self._core.links:
-                    return
+    # -- life
 
     def found(self, owner: bytes, addresses: Iterable[str]) -> None:
-        """Hear where a peer is, from somebody who may lie; dial it now or later, unless it is a neighbour.
-
-        A crowd that starts at once shall not connect each with each: beyond some neighbours only whoever is still
-        unknown is dialled, one a second. So two groups that do not know each other become one.
-        """
-        allowed, links = self._core.acceptor.allowed, self._core.links
-        if owner == self.owner or owner in links:
-            return
-        if allowed is not None and owner not in allowed:
-            self.mdns.not_allowed += 1
-            return
-        if owner not in self._found and len(self._found) >= MAX_FOUND:
-            self.mdns.crowded += 1
-            return
-        if not self._learn(owner, addresses):
-            return
-        self._found[owner] = None
-        dialling = sum(at + PERIOD > trio.current_time() for at in self._tried.values())
-        if len(links) + dialling < TARGET and self._is_rested(owner):
-            self._dial_found(owner)
-
-    def _dial_found(self, owner: bytes) -> None:
-        del self._found[owner]  # from now on the core dials it again, ever more seldom
-        self.mdns.dialled += 1
-        self._dial(owner)
-
-    def _dial(self, owner: bytes) -> None:
-        self._tried[owner] = trio.current_time()
-        self._driver.dial(owner)
-
-    def _is_rested(self, owner: bytes) -> bool:
-        return self._tried.get(owner, -math.inf) + PAUSE <= trio.current_time()
-
-    def _strangers(self) -> list[bytes]:
-        """Return who was found on the local network and is needed: nobody else has told of it, or all are too few."""
-        links, ledger = self._core.links, self._core.ledger
-        for owner in list(self._found):
-            if owner in links or (len(links) >= FEWEST and ledger.get(owner) is not None):
-                del self._found[owner]
-        return [owner for owner in self._found if self._is_rested(owner)]
-
-    def _learn(self, owner: bytes, addresses: Iterable[str]) -> bool:
-        """Remember where a peer is; tell whether any of the addresses can be used."""
-        if not isinstance(self._transport, Addressed) or owner == self.owner:
-            return False
-        usable = False
-        for address in addresses:
-            try:
-                wrong = self._transport.learn(address) != owner
-            except TransportError:
-                wrong = True
-            if wrong:
-                self._misaddressed += 1
-            else:
-                self._known[owner] = None
-                usable = True
-        return usable
-
-    def _candidates(self) -> Iterator[bytes]:
-        membership, links = self._core.membership, self._core.links
-        for owner in list(self._known):
-            if self._core.ledger.get(owner) is None:
-                del self._known[owner]
-                self._tried.pop(owner, None)
-                continue
-            if self._is_rested(owner) and owner not in links and membership.status_of(owner) is Status.ALIVE:
-                yield owner
-
-    async def _keep_neighbours(self) -> None:
-        while True:
-            await trio.sleep(PERIOD * (0.5 + self._rng.random()))
-            for owner in whom_to_dial(len(self._core.links), self._candidates(), self._rng):
-                self._dial(owner)
-            if strangers := self._strangers():
-                self._dial_found(self._rng.choice(strangers))
+        """Hear where a peer is; see `Neighbours.found`."""
+        self._neighbours.found(owner, addresses)
 
     async def run(
         self, connect: Collection[bytes], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -421,10 +317,8 @@ class Peer:
             async with trio.open_nursery() as nursery:
                 self._logs.nursery = nursery
                 await nursery.start(self._driver.run)
-                for owner in connect:
-                    self._first[owner] = None
-                    self._driver.dial(owner)
-                nursery.start_soon(self._keep_neighbours)
+                self._neighbours.dial_first(connect)
+                nursery.start_soon(self._neighbours.run)
                 task_status.started()
         finally:
             while self._bells:  # the machines live on

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pubsub.announcement import SERVICE, digest_of, properties_of, read_announcement, worth_telling
 from pubsub.errors import WireError
 from pubsub.identity import Domain, Identity
-from pubsub.mdns import SERVICE, digest_of, properties_of, read_announcement, worth_telling
 from pubsub.names import peer_id_of
 
 ROOT = Path(__file__).parents[2]
