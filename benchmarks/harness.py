@@ -89,7 +89,7 @@ class Report:
             )
         table.caption = (
             f"Python counts to 1,000,000 in {self.pace:.1f} ms at the start and {calibrate():.1f} ms at the end: "
-            "goals in seconds are for a machine that takes 30"
+            "compare seconds with those of a run in which it was as fast"
         )
         Console().print(table)
 
