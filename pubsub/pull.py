@@ -31,6 +31,7 @@ from pubsub.serve import MAX_SESSIONS, Serving
 
 P = TypeVar("P", bound=Hashable)
 START: Place = (0, 0)  # before all rows
+RESERVED = "@"
 
 TIMEOUT = 15 * SECOND  # for a page
 FIRST_RETRY = SECOND // 4  # before the owner that was busy is asked again; doubled each time, and spread by chance
@@ -57,7 +58,7 @@ class RowsPulled:
     """An event: the next page. Ask for the one after it with `Pulls.more`, unless ``last``: then the end follows.
 
     ``missing``: how many rows lie between those before and these, or between these, that the owner does not have any
-    more. It is known where numbers are left out.
+    more. It is known where numbers are left out; not for ids that begin with `RESERVED`, which are no machines'.
     """
 
     owner: bytes
@@ -255,7 +256,7 @@ class Pulls(Generic[P]):
                 return None
             missing += seq - 1 - (before[1] if epoch == before[0] else 0)
             before = (epoch, seq)
-        return missing
+        return 0 if pull.machine.startswith(RESERVED) else missing
 
     def _take_end(self, now: int, pull: _Pull[P], end: RowsEnd) -> list[Output[P]]:
         if end.reason is not Reason.BUSY:

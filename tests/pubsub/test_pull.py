@@ -262,6 +262,18 @@ def test_an_answer_to_an_earlier_connection_is_not_taken_for_one_to_this() -> No
     assert pair.rows == LOG[:3]
 
 
+def test_where_an_id_is_no_machines_nothing_is_missing_between_numbers() -> None:
+    log = [(7, seq, b"row") for seq in range(3, 300, 9)]
+    pair = Pair(kept(log))
+    for machine in ("@journal", "journal"):
+        pair.pull(machine)
+        pair.run()
+        assert pair.rows == log
+        assert pair.here.counts.missing == sum(page.missing for page in pair.pages)
+        assert bool(pair.here.counts.missing) == (machine == "journal")
+        pair.pages.clear()
+
+
 # -- how much at a time
 
 
