@@ -11,6 +11,7 @@ from history.errors import QuestionError, UnknownMachineError
 from history.store import MachineRow, Store
 
 Name = str | tuple[str, str]
+SHARE = 4  # all machines are read again when a quarter of them was read one by one
 
 
 @dataclass(slots=True)
@@ -38,6 +39,7 @@ class Directory:
         self._by_name: dict[str, list[Entry]] = {}
         self._generation = -1
         self._periods = -1  # how many there were
+        self._singles = 0  # machines that were read alone since all were
 
     def refresh(self) -> None:
         """Read everything anew."""
@@ -54,6 +56,7 @@ class Directory:
             entry = by_id[m.id] = Entry(m.id, m.owner, m.name, [at for at, _ in mine], schemas, m.last_at)
             by_name.setdefault(m.name, []).append(entry)
         self._by_id, self._by_name, self._generation, self._periods = by_id, by_name, generation, count
+        self._singles = 0
 
     def all(self) -> list[Entry]:
         """Return all machines, by id."""
@@ -97,8 +100,22 @@ class Directory:
     def entry(self, machine_id: int) -> Entry:
         """Return the machine with this id."""
         if machine_id not in self._by_id:
-            self.refresh()
+            # who follows a store meets new machines again and again: to read all each time is quadratic
+            if self._singles * SHARE >= len(self._by_id):
+                self.refresh()
+            else:
+                self._add(machine_id)
         return self._by_id[machine_id]
+
+    def _add(self, machine_id: int) -> None:
+        m = self._store.machine(machine_id)
+        complete_to, mine = self._store.periods_of(machine_id)
+        schemas = [self._store.recorded_schema(hash) for _, hash in mine]
+        entry = Entry(m.id, m.owner, m.name, [at for at, _ in mine], schemas, complete_to)
+        # not in place: other threads look through the names
+        self._by_name = {**self._by_name, m.name: [*self._by_name.get(m.name, ()), entry]}
+        self._by_id[m.id] = entry
+        self._singles += 1
 
     def schema_at(self, entry: Entry, at: int) -> RecordedSchema:
         """Return the schema under which a row of this moment was recorded."""
