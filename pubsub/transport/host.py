@@ -23,7 +23,7 @@ from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.network.connection import swarm_connection
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
-from libp2p.rcmgr import new_resource_manager
+from libp2p.rcmgr import ResourceManager
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from multiaddr import Multiaddr
 
@@ -83,7 +83,11 @@ def make_host(
         sec_opt={NOISE: Noise(pair, admit)},
         transports=[Tcp(door)],
         connection_config=config,
-        resource_manager=new_resource_manager(),
+        # A `Door` has the limits. That of libp2p on a peer's rate remembers each that ever came, and when somebody
+        # exhausts the others, it lowers them for all.
+        resource_manager=ResourceManager(
+            enable_rate_limiting=False, enable_circuit_breaker=False, enable_graceful_degradation=False
+        ),
         disable_identify_address_discovery=True,
     )
     assert isinstance(host, BasicHost)

@@ -5,6 +5,7 @@ Time is real here. Where a test waits, it waits for what is to come.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -41,6 +42,7 @@ from pubsub.boundary import LINK, SYNC, Message
 from pubsub.codec import encode
 from pubsub.messages import Frame, Parcel, Summary
 from pubsub.transport import AddressError, ConnectionLost, DialError, ListenError, Overrun, TransportError
+from pubsub.transport.addresses import id_of
 from pubsub.transport.framing import frame
 from pubsub.transport.gossipsub import MESHSUB, Gossip, topic_name
 from pubsub.transport.libp2p import Libp2pTransport, open_libp2p
@@ -559,6 +561,25 @@ async def test_a_connection_leaves_nothing_behind_when_it_has_ended() -> None:
             ours.close()
             await until(lambda: not swarm.get_connections() and not left.host.get_network().get_connections())
         await until(lambda: swarm._inbound_limiter.borrowed_tokens == 0)  # of which libp2p gives none back
+
+
+async def test_libp2p_remembers_nobody_who_has_gone() -> None:
+    async with opened("a") as target:
+
+        async def come_and_go(name: str) -> list[Any]:
+            async with opened(name, listen=[]) as other:
+                await connect(other, target)
+            remote = id_of(other.peer)
+            return [remote, remote.to_bytes(), str(remote), f"peer:{remote}"]  # as libp2p's maps have them
+
+        gone = [key for number in range(5) for key in await come_and_go(f"stranger {number}")]
+
+        def remembering() -> list[object]:
+            gc.collect()
+            maps = [each for each in gc.get_objects() if isinstance(each, dict)]
+            return [each for each in maps if any(key in each for key in gone)]
+
+        await until(lambda: not remembering())
 
 
 # -- a peer that stands still
