@@ -44,6 +44,7 @@ async def open_peer(
     allow: Collection[str | bytes] | None = None,
     topic_key: bytes = b"",
     mdns: bool = False,
+    is_guest: bool = False,
     parameters: Parameters | None = None,
     log: Log | None = None,
     notify: Callable[[object], object] | None = None,
@@ -62,6 +63,8 @@ async def open_peer(
         allow: peer ids of the owners whose records count, and who may connect; None: anybody who knows the topic.
         topic_key: a secret of up to 64 bytes that all peers of the topic share; empty: none.
         mdns: whether peers of the topic on the same local network find each other, without `connect`.
+        is_guest: whether it says nothing of itself, not even where it is: then it is no member, and nobody misses it
+            afterwards. It is one from the first machine on that it exposes.
         parameters: what can be tuned.
         log: serves the logs of this peer's machines.
         notify: is told each event of the protocol; it must not wait.
@@ -98,8 +101,9 @@ async def open_peer(
             known = _learn_all(carrier, connect)
             if mdns and not isinstance(carrier, Addressed):
                 raise TransportError("this transport finds nobody by an address, so mDNS is of no use to it")
-            told = [] if announce else worth_telling(peer.addresses)  # names are not among these
-            core.expose(0, make_self(told or peer.addresses))
+            if not is_guest:
+                told = [] if announce else worth_telling(peer.addresses)  # names are not among these
+                core.expose(0, make_self(told or peer.addresses))
             async with trio.open_nursery() as nursery:
                 await nursery.start(peer.run, known)
                 if mdns:
