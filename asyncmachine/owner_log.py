@@ -286,6 +286,7 @@ class OwnerLog:
         with trio.move_on_at(until):
             while self.keeps_log is False and not self.is_away:
                 self._moved = trio.Event()
+                self._forget_gone()
                 for name in self._names():
                     self._record(name)
                 self._reached(self.wanted)
@@ -293,6 +294,7 @@ class OwnerLog:
 
     async def _record_others(self, names: list[str]) -> None:
         """Record updates of those machines that were known when a pull began, and are not in the journal."""
+        self._forget_gone()
         if len(self._logged) > 2 * len(names) + 1000:
             self._logged &= set(names)
         unknown = [name for name in names if name not in self._logged]
@@ -320,6 +322,15 @@ class OwnerLog:
             logger.warning("the updates of %s of %s are not recorded: %s", name, self.id, error)
             return
         self._counts.fallbacks += 1
+
+    def _forget_gone(self) -> None:
+        """Let go of machines that are not published any more; their recorders ended with them."""
+        for name, recorder in list(self._recorders.items()):
+            if isinstance(recorder.machine, Replica) and recorder.machine.is_gone:
+                del self._recorders[name]
+        for name, replica in list(self._given_up.items()):
+            if replica.is_gone:
+                del self._given_up[name]
 
     def _stop_recording(self) -> None:
         while self._recorders:
