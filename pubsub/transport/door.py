@@ -16,6 +16,7 @@ from pubsub.transport.counts import TransportCounts
 
 AT_ONCE: Final = 64  # strangers of one address
 STRANGERS: Final = 192  # of all addresses
+TOGETHER: Final = 128  # connections of one address, strangers or not: so it cannot take all the places alone
 EVERYBODY: Final = 256  # connections that others have made, strangers or not; libp2p would let 300 in
 BURST: Final = 128  # connections of one address that may come at once, after a pause
 RATE: Final = 16.0  # of them that may come in a second in the long run
@@ -44,15 +45,17 @@ class Visit:
             self._door.counts.unproven += self._stranger
             self.prove()
             self._inside = False
+            self._caller.inside -= 1
             self._door.everybody -= 1
 
 
 class _Caller:
     """What is known of an address."""
 
-    __slots__ = ("at", "strangers", "tokens")
+    __slots__ = ("at", "inside", "strangers", "tokens")
 
     def __init__(self, moment: float) -> None:
+        self.inside = 0
         self.strangers = 0
         self.tokens = float(BURST)
         self.at = moment
@@ -88,13 +91,15 @@ class Door:
         self._callers[key] = caller
         self._tidy()
         caller.refill(moment)
-        if caller.strangers >= AT_ONCE or self.strangers >= STRANGERS or self.everybody >= EVERYBODY:
+        theirs = caller.strangers >= AT_ONCE or caller.inside >= TOGETHER
+        if theirs or self.strangers >= STRANGERS or self.everybody >= EVERYBODY:
             self.counts.crowded += 1
             return None
         if caller.tokens < 1:
             self.counts.too_fast += 1
             return None
         caller.tokens -= 1
+        caller.inside += 1
         caller.strangers += 1
         self.strangers += 1
         self.everybody += 1
@@ -102,8 +107,8 @@ class Door:
 
     def _tidy(self) -> None:
         if len(self._callers) > MAX_CALLERS:
-            # there is one: no more than `STRANGERS` of them can be inside
-            idle = next(key for key, caller in self._callers.items() if not caller.strangers)
+            # there is one: no more than `EVERYBODY` of them can be inside
+            idle = next(key for key, caller in self._callers.items() if not caller.inside)
             del self._callers[idle]
 
 

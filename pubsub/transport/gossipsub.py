@@ -103,10 +103,11 @@ class Gossip(Pubsub):
         while True:
             while self._outbox:
                 await self.publish(self._name, self._outbox.popleft())
-                if trio.current_time() > tidied + TIDY:
-                    tidied = trio.current_time()
-                    self.mesh_router.recent_message_deliveries.clear()  # it only grows
-            await self._work.park()
+            with trio.move_on_at(tidied + TIDY):
+                await self._work.park()
+            if trio.current_time() >= tidied + TIDY:
+                tidied = trio.current_time()
+                self.mesh_router.recent_message_deliveries.clear()  # it only grows, also where nothing is published
 
     # -- of Pubsub
 

@@ -9,7 +9,18 @@ from multiaddr import Multiaddr
 
 from pubsub.transport.book import MAX_ADDRESSES, Book
 from pubsub.transport.counts import TransportCounts
-from pubsub.transport.door import AT_ONCE, BURST, EVERYBODY, MAX_CALLERS, RATE, STRANGERS, Door, Visit, caller_of
+from pubsub.transport.door import (
+    AT_ONCE,
+    BURST,
+    EVERYBODY,
+    MAX_CALLERS,
+    RATE,
+    STRANGERS,
+    TOGETHER,
+    Door,
+    Visit,
+    caller_of,
+)
 
 
 class Clock:
@@ -53,8 +64,7 @@ def test_who_has_proven_itself_takes_no_place_of_strangers(door: Door, clock: Cl
         visit.prove()  # again: nothing
     assert door.strangers == 0
     assert door.everybody == AT_ONCE
-    clock.at += BURST / RATE
-    assert len(let_in(door, "192.0.2.1", AT_ONCE)) == AT_ONCE
+    assert len(let_in(door, "192.0.2.1", TOGETHER - AT_ONCE)) == TOGETHER - AT_ONCE
     assert door.counts.crowded == 0
 
 
@@ -82,6 +92,16 @@ def test_all_together_are_bounded_and_those_who_end_make_room(door: Door) -> Non
         visit.end()
         visit.end()  # again: nothing
     assert (door.strangers, door.everybody, door.counts.unproven) == (0, 0, len(more))
+
+
+def test_no_address_takes_all_the_places_even_if_all_of_it_have_proven_themselves(door: Door, clock: Clock) -> None:
+    for _ in range(2 * TOGETHER):
+        clock.at += 1 / RATE
+        visit = door.enter("192.0.2.1")
+        if visit is not None:
+            visit.prove()
+    assert door.everybody == door.counts.crowded == TOGETHER
+    assert door.enter("192.0.2.2") is not None
 
 
 def test_addresses_without_end_are_not_remembered_without_end(door: Door, seed: int) -> None:
