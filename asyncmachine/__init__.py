@@ -94,6 +94,11 @@ if TYPE_CHECKING:
     from asyncmachine.history_log import HistoryLog
     from asyncmachine.mirror_log import Mirror, open_mirror
     from asyncmachine.observer import Observer, open_observer
+    from graph.errors import GraphError, NotInGraphError
+    from graph.formats import graph_formats
+    from graph.graph import Graph
+    from graph.parts import EdgeKey, Link, Vertex, machine_vertex, peer_vertex, state_vertex
+    from graph.view import View
     from history import (
         Diff,
         Except,
@@ -181,10 +186,15 @@ _LATE = {
         ),
         "history",
     ),
+    "EdgeKey": "graph.parts",
     "ExposeError": "pubsub.errors",
+    "Graph": "graph.graph",
+    "GraphError": "graph.errors",
     "HistoryLog": "asyncmachine.history_log",
     "IdentityError": "pubsub.errors",
+    "Link": "graph.parts",
     "Mirror": "asyncmachine.mirror_log",
+    "NotInGraphError": "graph.errors",
     "Observer": "asyncmachine.observer",
     "Parameters": "pubsub.parameters",
     "Peer": "pubsub.peer",
@@ -194,9 +204,15 @@ _LATE = {
     "Replica": "pubsub.replica",
     "Status": "pubsub.members",
     "TransportError": "pubsub.transport.errors",
+    "Vertex": "graph.parts",
+    "View": "graph.view",
+    "graph_formats": "graph.formats",
+    "machine_vertex": "graph.parts",
     "open_mirror": "asyncmachine.mirror_log",
     "open_observer": "asyncmachine.observer",
     "open_peer": "pubsub.opening",
+    "peer_vertex": "graph.parts",
+    "state_vertex": "graph.parts",
 }
 
 __all__ = [
@@ -214,11 +230,14 @@ __all__ = [
     "Disposed",
     "DisposedError",
     "DisposedHandlers",
+    "EdgeKey",
     "Event",
     "Except",
     "ExceptionStateError",
     "ExposeError",
     "ExtraMissingError",
+    "Graph",
+    "GraphError",
     "Group",
     "HandlerTimeoutError",
     "History",
@@ -229,6 +248,7 @@ __all__ = [
     "IdentityError",
     "Interval",
     "Limits",
+    "Link",
     "LogError",
     "LogTracer",
     "LogicalTime",
@@ -242,6 +262,7 @@ __all__ = [
     "MutationType",
     "NestedEvalError",
     "Network",
+    "NotInGraphError",
     "NotOpenError",
     "Observer",
     "Options",
@@ -283,6 +304,8 @@ __all__ = [
     "UnknownStateError",
     "Update",
     "VersionError",
+    "Vertex",
+    "View",
     "__version__",
     "activations",
     "add_async",
@@ -302,7 +325,9 @@ __all__ = [
     "default_url",
     "export_file",
     "format_time",
+    "graph_formats",
     "is_active_tick",
+    "machine_vertex",
     "mirror",
     "next_active",
     "next_active_in",
@@ -315,10 +340,12 @@ __all__ = [
     "open_peer",
     "open_store",
     "parse_when",
+    "peer_vertex",
     "pipe_add",
     "pipe_remove",
     "remove_sync",
     "request",
+    "state_vertex",
     "sync",
     "wait_for_all",
     "wait_for_any",

@@ -1,9 +1,10 @@
 """See machines, states, pipes, peers and links as one multigraph, now and as of a time.
 
+graph                  what people call
 parts                  vertices, edges, their keys, and changes of a graph
 live                   the graph as it is now, with what waits for its ends
-timeline, columns      every vertex and edge with the time during which it was there
 feed                   machines that put themselves into it
+timeline, columns      every vertex and edge with the time during which it was there
 view                   the graph at one moment, and questions about it
-export, svg            a view as DOT, GraphML, Mermaid, D2, JSON, Markdown, XML; as a picture
+export, svg, formats   a view as DOT, GraphML, Mermaid, D2, JSON, Markdown, XML; as a picture
 """

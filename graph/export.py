@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from xml.etree import ElementTree
 
 from graph.parts import EdgeKey, Kind, Link, Vertex, key_to_json
@@ -222,16 +222,3 @@ def to_jsonl(view: View) -> str:
 def xml_text(text: str) -> str:
     """Return a text without what XML cannot hold at all; the rest is escaped by whoever writes it."""
     return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", text)
-
-
-FORMATS: dict[str, Callable[[View], str]] = {
-    "dot": to_dot,
-    "graphml": to_graphml,
-    "mermaid": to_mermaid,
-    "d2": to_d2,
-    "json": to_json,
-    "jsonl": to_jsonl,
-    "markdown": to_markdown,
-    "xml": to_xml,
-}
-"""What a graph can be written as, by name."""

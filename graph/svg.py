@@ -14,9 +14,9 @@ from graph.export import COLOURS, xml_text
 from graph.parts import PIPES, RELATIONS, EdgeKey, Kind, Link, Vertex
 from graph.view import View
 
-WIDTH, ROW, GAP, COLUMN, MARGIN = 170, 18, 22, 130, 24  # px
-LETTERS = 22  # of a name; more are cut
-TALLEST = 1400  # px of a column, before the machines of a peer go on in the next one
+WIDTH, ROW, GAP, COLUMN, MARGIN = 210, 18, 22, 130, 24  # px
+LETTERS = 24  # of a name; more are cut
+TALLEST = 900  # px of a column, before the machines of a peer go on in the next one
 
 DRAWN = (*PIPES, *RELATIONS, Link.PARENT, Link.REPLICA, Link.CONNECTION, Link.MESH, Link.NEIGHBOUR, Link.SESSION)
 

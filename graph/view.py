@@ -156,7 +156,7 @@ class View:
         way = _shortest_way(graph, start, goals)
         if way is None:
             return None
-        steps = (graph.get_all_edge_data(a, b)[0] for a, b in pairwise(way))
+        steps = (graph.get_all_edge_data(a, b)[-1] for a, b in pairwise(way))
         return Path(tuple(edge for edge in steps if edge.link is not Link.HAS))
 
     def components(self, links: Iterable[Link] | None = None) -> list[list[Vertex]]:

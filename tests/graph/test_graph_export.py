@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graph.export import FORMATS, to_graphml, to_json, to_jsonl, to_markdown, to_xml
+from graph.export import to_graphml, to_json, to_jsonl, to_markdown, to_xml
 from graph.feed import MachineFeed
+from graph.formats import graph_formats
 from graph.live import LiveGraph
 from graph.parts import EdgeKey, Kind, Link, Vertex, machine_vertex, peer_vertex, state_vertex
 from graph.svg import to_svg
@@ -99,9 +100,9 @@ def test_each_line_of_json_is_a_part(house: View) -> None:
     assert {"vertex", "since", "tags"} == set(lines[0])
 
 
-@pytest.mark.parametrize("name", [*FORMATS, "svg"])
+@pytest.mark.parametrize("name", graph_formats)
 def test_the_same_graph_is_the_same_text_and_no_graph_is_one_too(house: View, name: str) -> None:
-    write = to_svg if name == "svg" else FORMATS[name]
+    write = graph_formats[name]
     assert write(house) == write(house)
     empty = write(Timeline().as_of())
     assert isinstance(empty, str)
@@ -116,7 +117,7 @@ def test_no_name_breaks_out_of_its_place(names: list[str]) -> None:
         ElementTree.fromstring(text)
     assert len(json.loads(to_json(view))["nodes"]) == 3 * len(names)
     for form in ("dot", "mermaid", "d2"):
-        text = FORMATS[form](view)
+        text = graph_formats[form](view)
         outside = re.sub(r'"(?:\\.|[^"\\])*"', '""', text)
         assert outside.count('"') % 2 == 0
         assert re.fullmatch(r"[\w\s#:;,.\[\]{}=\->|%\"]*", outside, re.ASCII), outside

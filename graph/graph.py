@@ -1,0 +1,85 @@
+"""Graph: what is connected to what, now and as of any time.
+
+graph = Graph()
+graph.follow(machine)
+…
+graph.as_of().path(state_vertex("door", "Open"), state_vertex("light", "On"))
+graph.diff(yesterday, now)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from graph.feed import MachineFeed
+from graph.live import LiveGraph
+from graph.parts import Change
+from graph.timeline import Difference, Timeline
+from graph.view import View
+from machine import Reader
+
+
+class Graph:
+    """A multigraph that follows machines, and remembers. It belongs to one thread.
+
+    Args:
+        stamp: returns the time, ns since 1970, never less than the last one; of a `History`, ``history.clock.stamp``:
+            then the graph of a moment and the history of that moment belong together.
+        peer_of: returns the id of the peer whose machine a reader is; by default all are of this process.
+
+    Attributes:
+        live: the graph as it is now, to be added to by hand.
+    """
+
+    def __init__(
+        self, stamp: Callable[[], int] | None = None, *, peer_of: Callable[[Reader], str] = lambda reader: ""
+    ) -> None:
+        self.live = LiveGraph(stamp or increasing(time.time_ns))
+        self._past = Timeline()
+        self.live.listen(self._past.apply)
+        self._feed = MachineFeed(self.live, peer_of)
+
+    def __repr__(self) -> str:
+        return f"<Graph: {len(self.live)} vertices and edges, {self.live.waiting} edges wait>"
+
+    def follow(self, *readers: Reader) -> None:
+        """Put machines, or replicas, in, and what they do from now on, with their children that come later."""
+        for reader in readers:
+            self._feed.follow(reader)
+
+    def unfollow(self, reader: Reader) -> None:
+        """Take a machine out. It stays in the past."""
+        self._feed.unfollow(reader)
+
+    def as_of(self, at: int | None = None) -> View:
+        """Return the graph as it was at a time, ns since 1970; None: as it is now. It does not change any more."""
+        return self._past.as_of(at)
+
+    def diff(self, t1: int, t2: int | None = None) -> Difference:
+        """Return what has come and what has gone from one time to another; None: to now."""
+        return self._past.diff(t1, t2)
+
+    def changes(self, after: int = 0) -> Iterator[Change]:
+        """Yield each change behind a number, in order: replayed from the first they make the same graph."""
+        return self._past.changes(after)
+
+    def listen(self, listener: Callable[[Change], object]) -> None:
+        """Tell somebody each change from now on."""
+        self.live.listen(listener)
+
+    def unlisten(self, listener: Callable[[Change], object]) -> None:
+        """Tell somebody no more."""
+        self.live.unlisten(listener)
+
+
+def increasing(now: Callable[[], int]) -> Callable[[], int]:
+    """Return a clock that never shows less than it did before, nor the same."""
+    last = 0
+
+    def stamp() -> int:
+        nonlocal last
+        last = max(now(), last + 1)
+        return last
+
+    return stamp
