@@ -13,8 +13,8 @@ LOOSE    := $(sort $(dir $(wildcard tests/*.py examples/*.py benchmarks/*.py)))
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
-demo: .venv/ready  ## replay flights: a peer for each airport, and one that observes
-	$(BIN)/am demo
+demo: .venv/ready  ## replay four days of flights, a peer for each airport (DEMO="--speed max" for options)
+	$(BIN)/am demo $(DEMO)
 
 test: .venv/ready  ## run the tests (narrow them down with PYTEST_ADDOPTS='-k word')
 	$(BIN)/python -m pytest

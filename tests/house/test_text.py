@@ -2,10 +2,8 @@
 
 import contextlib
 import doctest
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -62,22 +60,6 @@ def test_the_python_of_a_document_runs(document: Path) -> None:
 def test_the_readme_has_an_example_of_about_20_lines() -> None:
     ((_, example),) = blocks(ROOT / "README.md", "python", "pycon")
     assert 15 <= len(example.splitlines()) <= 25
-
-
-def test_the_transcripts_of_the_readme_are_what_the_commands_print() -> None:
-    transcripts = blocks(ROOT / "README.md", "console")
-    assert transcripts
-    # What a build machine sets to get colours out of programs that write to its log.
-    plain = {name: value for name, value in os.environ.items() if name not in {"FORCE_COLOR", "TTY_COMPATIBLE"}}
-    for _, transcript in transcripts:
-        first, _, shown = transcript.partition("\n")
-        command = first.removeprefix("$ ").split()
-        assert command[0] in ("am", "python")
-        program = Path(sys.executable).with_name(command[0])
-        printed = subprocess.run(
-            [program, *command[1:]], cwd=ROOT, capture_output=True, text=True, check=True, env=plain
-        ).stdout
-        assert [line.rstrip() for line in printed.splitlines()] == shown.splitlines()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
