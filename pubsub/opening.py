@@ -21,7 +21,6 @@ from pubsub.neighbours import Addressed, make_self
 from pubsub.parameters import Parameters
 from pubsub.peer import Peer
 from pubsub.transport.contract import Transport
-from pubsub.transport.deferred import defer
 from pubsub.transport.errors import TransportError
 
 
@@ -134,7 +133,6 @@ def _libp2p(
     allowed: frozenset[bytes] | None,
     parameters: Parameters,
 ) -> AbstractAsyncContextManager[Transport[bytes]]:
-    defer("httpx", "requests")  # libp2p imports them; nobody here uses them
     from pubsub.transport.libp2p import open_libp2p  # a second to import: only for whoever uses it
 
     return open_libp2p(

@@ -18,9 +18,13 @@ counts, deferred      what was done and refused; what libp2p imports and nobody 
 """
 
 from pubsub.transport.contract import Codec, Connection, Judge, Transport
+from pubsub.transport.deferred import defer
 from pubsub.transport.delays import Delays, Steady
 from pubsub.transport.errors import AddressError, ConnectionLost, DialError, ListenError, Overrun, TransportError
 from pubsub.transport.memory import MemoryNetwork, MemoryTransport
+
+# Here, as this runs before any module below it imports libp2p.
+defer("httpx", "requests")
 
 __all__ = [
     "AddressError",
