@@ -2,7 +2,8 @@
 
 `--only NAME` runs one row, `--list` names them, `--full` also those that take long, `--json` is for programs. Beside
 ours: the same change sent with libp2p's gossipsub, as it comes and tuned. All peers of a row are in one process, so
-that the CPU time is that of the whole network; each row has a process of its own.
+that the CPU time is that of the whole network; each row has a process of its own. In `start` and `processes` each peer
+has one.
 """
 
 from __future__ import annotations
@@ -304,7 +305,8 @@ def main() -> None:
         began = time.perf_counter()
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             report.figures += [Figure(**figure) for figure in pool.apply(row, (name,))]
-        print(f"{name} … {time.perf_counter() - began:.0f} s", file=sys.stderr)
+        took, load = time.perf_counter() - began, os.getloadavg()[0]
+        print(f"{name} … {took:.0f} s, load of the machine {load:.1f}", file=sys.stderr)
     report.show(json_output=chosen.json)
 
 
