@@ -229,8 +229,10 @@ def _closed(report: Report) -> Table:
     table = _grid("closed", "from", "until", ">for")
     for code, spans in sorted(report.closed.items()):
         for start, end in spans:
-            lasted = span_text((report.until if end is None else end) - start)
-            table.add_row(code, minute(start), "still closed" if end is None else minute(end), lasted)
+            lasted = span_text(((report.until if end is None else end) // MINUTE - start // MINUTE) * MINUTE)
+            table.add_row(
+                code, minute(start), "still closed" if end is None else minute(end), lasted.removesuffix("00s")
+            )
         if not spans:
             table.add_row(code, Text("never", "dim"), "", "")
     return table

@@ -145,8 +145,9 @@ class _Show:
                 observer = await nursery.start(self._observe)
                 nursery.start_soon(tower.run)
                 nursery.start_soon(fleet.run)
+                nursery.start_soon(screen.run, Scene(self.plan, fleet, tower, peer))
                 if await self._unless_interrupted(fleet.ready):
-                    nursery.start_soon(screen.run, Scene(self.plan, fleet, tower, peer))
+                    screen.say(_processes(fleet))
                     began = trio.current_time()
                     await fleet.go()
                     await self._unless_interrupted(tower.finished.wait)
@@ -198,6 +199,11 @@ async def _first(*waits: Callable[[], Awaitable[object]]) -> None:
 
         for wait in waits:
             nursery.start_soon(end, wait)
+
+
+def _processes(fleet: Fleet) -> str:
+    each = ", ".join(f"{code} {airport.pid}" for code, airport in fleet.airports.items())
+    return f"The airports' processes: {each}. One that is killed comes back."
 
 
 def _cost(settings: Settings, show: _Show, seconds: float, complete: bool) -> Cost:
