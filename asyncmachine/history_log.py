@@ -83,14 +83,24 @@ class HistoryLog:
     async def _read(self, machine: str, read: Callable[[], Awaitable[Rows]]) -> Rows:
         history = self._history
         found: Rows | None = None
+        waiting = history.writer.waiting  # asked for first: what is committed during the read need not be in it
         try:
             found = await read()
         except UnknownMachineError:
             if not history.is_recorded(self._owner, machine):
                 raise
-        if found is not None and (not found[1] or not history.writer.waiting):
+        if found is not None and (not found[1] or not waiting):
             return found
         # whoever asks has heard of the newest change, and it may not be committed yet
-        with trio.move_on_after(COMMIT):
+        with trio.move_on_after(COMMIT) as patience:
             await history.sync()
-        return await read()
+        if not patience.cancelled_caught:
+            return await read()
+        # what is still to come must not be taken for all there is
+        try:
+            rows, _ = await read()
+        except UnknownMachineError:
+            rows = ()
+        if not rows:
+            raise NotNowError(f"what was recorded last of {machine} is not committed yet")
+        return rows, False
