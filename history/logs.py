@@ -44,13 +44,14 @@ class Logs:
         store = self._store
         entry = self._history.questions._directory.one((owner, name))
         machine = store.machine(entry.id)  # before its rows: retention may let go of some meanwhile
-        end = until or (MAX, MAX)
-        rows = lots(lambda last, lot: store.numbered(entry.id, after if last is None else last[3:5], end, lot))
-        # those that are read must not be under a schema that is not known
-        first = next(rows, None)
+        newest = store.newest(entry.id, MAX)
+        end = START if newest is None else (newest.epoch, newest.seq)
+        end = end if until is None else min(until, end)
+        # after the newest row that is given: so each is under one of these
         periods = [(at, store.recorded_schema(hash)) for at, hash in store.periods_of(entry.id)[1]]
+        rows = lots(lambda last, lot: store.numbered(entry.id, after if last is None else last[3:5], end, lot))
         life = machine.life if machine.pulled else store.life()
-        answer = pack(machine, life, () if first is None else _chain(first, rows), periods, limit, MAX_ANSWER)
+        answer = pack(machine, life, rows, periods, limit, MAX_ANSWER)
         self.note_cut(answer, name)
         return answer
 
@@ -133,11 +134,6 @@ def lots(read: Callable[[Row | None, int], list[Row]]) -> Iterator[Row]:
         if len(rows) < LOT:
             return
         last = rows[-1]
-
-
-def _chain(first: Row, rest: Iterator[Row]) -> Iterator[Row]:
-    yield first
-    yield from rest
 
 
 def check_owner(owner: str, **texts: str) -> None:

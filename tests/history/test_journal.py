@@ -192,6 +192,43 @@ async def test_what_retention_let_go_there_is_counted_as_missing(place: Where, f
         assert told(ours, "ann")[-30:] == told(theirs, "")
 
 
+@pytest.mark.parametrize("how", ["numbered", "owned"])
+async def test_a_schema_that_changes_while_rows_are_read_fits_those_rows(
+    fresh: Fresh, kept: Kept, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr("history.logs.LOT", 4)
+    async with kept(fresh("sqlite-file")) as theirs, kept(fresh("memory")) as ours:
+        one = await fill(theirs)
+        read, letters = getattr(theirs.store, how), iter("CDEFGHIJKLMNOPQRSTUVWXYZ")
+
+        def change() -> None:
+            letter = next(letters)
+            one.set_schema(Schema({**one.schema, letter: State()}))
+            one.add(letter)
+
+        def reading(*args: Any) -> Any:
+            rows = read(*args)
+            if one.tick("A") < 15:
+                trio.from_thread.run_sync(change)
+                trio.from_thread.run(theirs.sync)
+                one.add("A")
+            return rows
+
+        monkeypatch.setattr(theirs.store, how, reading)
+        for _ in range(3):
+            if how == "numbered":
+                rows, _ = await theirs.rows("m", await ours.place("m", "ann"))
+                await ours.store_rows("ann", "m", rows)
+            else:
+                rows, _ = await theirs.journals.rows(await here(ours, "ann"))
+                assert not (await ours.journals.take("ann", rows)).refused
+        monkeypatch.undo()
+        await theirs.sync()
+        await copy(theirs, ours, "ann")
+        assert told(ours, "ann") == told(theirs, "")
+        assert ours.questions.machine("m").states == theirs.questions.machine("m").states
+
+
 # -- in a store of several
 
 
