@@ -16,7 +16,7 @@ from pubsub.transport.counts import TransportCounts
 
 AT_ONCE: Final = 64  # strangers of one address
 STRANGERS: Final = 192  # of all addresses
-TOGETHER: Final = 128  # connections of one address, strangers or not: so it cannot take all the places alone
+TOGETHER: Final = 192  # connections of one address, strangers or not: so it cannot take all the places alone
 EVERYBODY: Final = 256  # connections that others have made, strangers or not; libp2p would let 300 in
 BURST: Final = 128  # connections of one address that may come at once, after a pause
 RATE: Final = 16.0  # of them that may come in a second in the long run
