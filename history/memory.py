@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import Any
 
 from history.codec import KIND, RecordedSchema, Row, Standing, unpack_masks
+from history.graphs import Graphs, MemoryGraphs
 from history.log import LogPart, earlier_log_of, updates_of
 from history.store import Condition, MachineRow, Mark, Store
 from history.stream import Known, Stream
@@ -28,6 +29,7 @@ class MemoryStore(Store):
         self._life = wall() // 1000
         self._marks: dict[str, Mark] = {}
         self.url = "memory:"
+        self.graphs: Graphs = MemoryGraphs()
         self.generation = 0
         self._lock = threading.RLock()
         self._machines: dict[int, MachineRow] = {}
@@ -43,7 +45,10 @@ class MemoryStore(Store):
 
     def open(self) -> int:
         """Return the last stamp; there is nothing to open."""
-        return max((m.last_at for m in self._machines.values()), default=0)
+        return max(
+            max((m.last_at for m in self._machines.values()), default=0),
+            max((life.last for life in self.graphs.lives()), default=0),
+        )
 
     def close(self) -> None:
         """Keep everything: a twin can be opened again."""

@@ -23,9 +23,11 @@ from sqlalchemy.pool import StaticPool
 from history import statements, tables
 from history.codec import LOW, RecordedSchema, Row, Standing, unpack_masks
 from history.errors import StorageError
+from history.graphs import Graphs
 from history.inserts import Inserts
 from history.log import LogPart
 from history.memory import meets
+from history.sql_graphs import SqlGraphs
 from history.sql_logs import write_logs
 from history.statements import Statement
 from history.store import EVERY, Condition, MachineRow, Mark, Store
@@ -86,6 +88,7 @@ class SqlStore(Store):
         self.generation = -1
         self._schemas: dict[str, RecordedSchema] = {}
         self._inserts = Inserts(self.dialect, self.url)
+        self.graphs: Graphs = SqlGraphs(self._inserts, self._writing, self._reading)
         self._life = 0
 
     # -- opening
@@ -100,7 +103,8 @@ class SqlStore(Store):
             if self.path is not None:
                 self._begin_wal()  # only now that it is known to be ours
             with self.engine.connect() as connection:
-                return connection.scalar(sa.select(sa.func.max(M.c.last_at))) or 0
+                lasts = (sa.func.max(M.c.last_at), sa.func.max(tables.graph_life.c.last))
+                return max(connection.scalar(sa.select(last)) or 0 for last in lasts)
 
     def _begin_wal(self) -> None:
         """Have readers never wait for the writer. Two who ask for it at once both fail at once, without waiting."""

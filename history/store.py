@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from history.codec import RecordedSchema, Row, Standing
+from history.graphs import Graphs
 from history.stream import Known, Stream
 
 if TYPE_CHECKING:
@@ -77,10 +78,12 @@ class Store(ABC):
     Attributes:
         url: where it is, without a password.
         generation: grows when this process's writer adds machines or schemas; -1: others may write, so nobody knows.
+        graphs: what is kept of graphs.
     """
 
     url: str
     generation: int
+    graphs: Graphs
 
     @abstractmethod
     def open(self) -> int:

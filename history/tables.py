@@ -17,7 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = "0004"  # the newest migration, which creating these tables amounts to
+VERSION = "0005"  # the newest migration, which creating these tables amounts to
 
 metadata = MetaData()
 Serial = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER PRIMARY KEY is the rowid
@@ -98,6 +98,39 @@ transition = Table(
     Column("arguments", Text),
 )
 
+# One recording of a graph: complete from `began` up to `last`.
+graph_life = Table(
+    "graph_life",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("graph", Text, nullable=False),
+    Column("began", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("ended", SmallInteger, nullable=False),
+)
+
+
+def _graph_rows(name: str, *texts: str) -> Table:
+    """Return a table of what was there while ``since <= T < until``; ``number``: of its life, as it came."""
+    table = Table(
+        name,
+        metadata,
+        Column("life", ForeignKey("graph_life.id"), primary_key=True),
+        Column("number", BigInteger, primary_key=True),
+        *(Column(text, Text, nullable=False) for text in (*texts, "tags")),
+        Column("since", BigInteger, nullable=False),
+        Column("until", BigInteger, nullable=False),  # the greatest number there is: it is still there
+    )
+    for moment in ("since", "until"):
+        Index(f"{name}_{moment}", table.c.life, table.c[moment])
+    return table
+
+
+_VERTEX = ("kind", "peer", "machine", "state")
+graph_vertex = _graph_rows("graph_vertex", *_VERTEX)
+graph_edge = _graph_rows(
+    "graph_edge", "link", *(f"{end}_{text}" for end in ("source", "target") for text in _VERTEX), "label"
+)
 
 # What covers a question: the flips and intervals of a state never touch the rows.
 _c = transition.c

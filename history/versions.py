@@ -16,7 +16,7 @@ from history.tables import VERSION, journal, metadata
 if TYPE_CHECKING:
     from alembic.config import Config
 
-VERSIONS = ("0001", "0002", "0003", VERSION)  # all that were ever released, oldest first
+VERSIONS = ("0001", "0002", "0003", "0004", VERSION)  # all that were ever released, oldest first
 _TABLE = "alembic_version"
 _alembic = threading.Lock()  # its context is one for the whole process
 

@@ -76,7 +76,17 @@ def test_the_tables_hold_what_the_specification_lists(two: tuple[Place, Place]) 
     created = engine_of(two[0])
     metadata.create_all(created)
     tables = reflected(created)
-    assert set(tables) == {"journal", "machine", "machine_schema", "schema", "state", "transition"}
+    assert set(tables) == {
+        "graph_edge",
+        "graph_life",
+        "graph_vertex",
+        "journal",
+        "machine",
+        "machine_schema",
+        "schema",
+        "state",
+        "transition",
+    }
     assert " ".join(name for name, *_ in tables["transition"]["columns"]) == (
         "id machine_id at epoch seq mutation called changed active wide time_sum time_diff ticks "
         "tx_id source_machine source_tx arguments"
