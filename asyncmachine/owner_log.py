@@ -107,6 +107,7 @@ class OwnerLog:
         self._logged: set[str] = set()  # machines of which the owner has a log
         self._recorders: dict[str, Recorder] = {}  # of updates, by machine
         self._given_up: dict[str, Replica] = {}  # that cannot be recorded
+        self._is_lacking = False  # a schema, to record a machine's updates
         self._moved = trio.Event()
         self._settled = trio.Event()
 
@@ -140,7 +141,8 @@ class OwnerLog:
 
     def learned(self) -> None:
         """Note that a schema is known now which a machine may have waited for."""
-        if self.keeps_log is False or self._state is not None:
+        if self._is_lacking:
+            self._is_lacking = False
             self._moved.set()
 
     def held_for(self, status: Status) -> None:
@@ -308,6 +310,7 @@ class OwnerLog:
         """Record the updates of a machine, unless that is done already."""
         found = self._peer.replicas(id=name, owner=self.owner)
         recorder = self._recorders.get(name)
+        self._is_lacking |= not found
         if recorder is not None and (not found or recorder.machine is not found[0]):
             self._recorders.pop(name).stop()
             recorder = None

@@ -145,7 +145,7 @@ class Journals:
         for name in page.names:
             if self._history.is_recorded(owner, name):
                 raise QuestionError(f"{name} of {owner} is being recorded: stop that recorder before its log is stored")
-            self._logs.held[owner, name] = None
+        self._logs.held_owners[owner] = None
         clock = self._history.clock
         until = clock.now() + clock.max_skew
 

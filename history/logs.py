@@ -30,11 +30,13 @@ class Logs:
         cut: rows that were given away without their arguments, which were too large.
         lives: logs that began anew, while the ones before are kept.
         held: (owner, machine) of the logs that are being kept here.
+        held_owners: of the journals that are.
     """
 
     def __init__(self, history: History) -> None:
         self.pulled = self.missing = self.refused = self.cut = self.lives = 0
         self.held: dict[tuple[str, str], None] = {}
+        self.held_owners: dict[str, None] = {}
         self._history = history
         self._store = history.store
         self._clock = history.clock
@@ -120,7 +122,7 @@ class Logs:
 
     def check_free(self, owner: str, name: str) -> None:
         """Raise if the log of a machine is kept here, so that it cannot be recorded under this owner too."""
-        if (owner, name) in self.held:
+        if (owner, name) in self.held or owner in self.held_owners:
             raise QuestionError(
                 f"the log of {name} of {owner} is kept here: record the machine under another owner, or not at all"
             )
