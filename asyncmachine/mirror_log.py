@@ -24,8 +24,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from history import History, HistoryError, LogError
-from history.errors import LifeError
+from history import History, HistoryError, LifeError, LogError
 from history.log import START, Place, updates_of
 from history.recorder import Recorder
 from machine import Reader, Tracer, Transition

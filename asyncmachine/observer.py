@@ -83,7 +83,8 @@ class Observer:
     async def complete(self) -> None:
         """Wait until all is here, and durable, that the known owners had recorded and published when this was called.
 
-        Owners that have left or are held for dead are not waited for; one that cannot be reached is, until then.
+        Owners that have left or are held for dead are not waited for. One that cannot be reached is, until then, and
+        one that serves nonsense for ever: so put a deadline to it, and see who is `behind`.
         """
         waited = [(log, log.ring()) for log in self._owners.values() if not log.is_away]
         for log, number in waited:

@@ -3,8 +3,10 @@
 history, retention                   the trio shell; what is let go
 recorder, stream, writer, hlc        from a transition to a committed row, and its stamp
 store, memory, sql, tables, versions the boundary to a database, its two sides, tables and migrations
+inserts, sql_logs, statements        what goes into SQL, and what is asked of it
 questions, directory, answers, times what can be asked, and what comes back
-log, logs                            rows as bytes, for others and from them
+log, packing, judging, received      rows as bytes; for others; which of theirs are right
+logs, journal, journals              the logs of machines, and those of all machines of an owner
 codec, errors, places, export        how rows are packed; what goes wrong; where files are; other forms
 """
 
@@ -13,6 +15,7 @@ from history.errors import (
     ExtraMissingError,
     HistoryError,
     HorizonError,
+    LifeError,
     LogError,
     QuestionError,
     StorageError,
@@ -36,6 +39,7 @@ __all__ = [
     "HorizonError",
     "HybridClock",
     "Interval",
+    "LifeError",
     "Limits",
     "LogError",
     "LogicalTime",
