@@ -7,7 +7,7 @@ from array import array
 import numpy as np
 from numpy.typing import NDArray
 
-from graph.parts import Change, Key, Part
+from graph.parts import Key, Part
 
 OPEN = (1 << 63) - 1  # "until" of what is still there
 
@@ -21,7 +21,6 @@ class Columns:
         keys, tags: of each row.
         since, until: of each row, ns since 1970.
         ends: the number of a vertex; of an edge those of the two vertices at its ends, one after the other.
-        open: the row of each part that is there now.
     """
 
     def __init__(self) -> None:
@@ -30,22 +29,17 @@ class Columns:
         self.since = array("q")
         self.until = array("q")
         self.ends = array("q")
-        self.open: dict[Key, int] = {}
 
     def __len__(self) -> int:
         return len(self.keys)
 
-    def come(self, change: Change) -> None:
-        """Begin a row."""
-        self.open[change.key] = len(self.keys)
-        self.keys.append(change.key)
-        self.tags.append(change.tags)
-        self.since.append(change.at)
-        self.until.append(OPEN)
-
-    def go(self, change: Change) -> None:
-        """End a row."""
-        self.until[self.open.pop(change.key)] = change.at
+    def append(self, part: Part, until: int = OPEN) -> int:
+        """Append a row; return its place."""
+        self.keys.append(part.key)
+        self.tags.append(part.tags)
+        self.since.append(part.since)
+        self.until.append(until)
+        return len(self.keys) - 1
 
     def part(self, row: int) -> Part:
         """Return what a row is of."""

@@ -1,7 +1,9 @@
 """Every error of the package, by whose fault it is.
 
 GraphError
-└── (you)    NotInGraphError     a machine, state or peer that the graph does not have at that time; also a LookupError
+├── (you)    NotInGraphError     a machine, state or peer that the graph does not have at that time; also a LookupError
+├── (you)    NotRecordedError    a graph that a history does not have; also a LookupError
+└── (world)  TakenOverError      somebody else records a graph of this name now
 """
 
 from __future__ import annotations
@@ -15,3 +17,11 @@ class GraphError(AsyncMachineError):
 
 class NotInGraphError(GraphError, LookupError):
     """Report a vertex that is not there; the message names it and when was asked for."""
+
+
+class NotRecordedError(GraphError, LookupError):
+    """Report a graph that a history does not have; the message names those that it has."""
+
+
+class TakenOverError(GraphError):
+    """Report that somebody else records a graph of this name in the same database: its own recording has ended."""

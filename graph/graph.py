@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from graph.feed import MachineFeed
 from graph.live import LiveGraph
 from graph.parts import Change
-from graph.timeline import Difference, Timeline
+from graph.spans import Difference
+from graph.timeline import Timeline
 from graph.view import View
 from machine import Reader
 

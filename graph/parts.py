@@ -6,6 +6,7 @@ by a label. So none ever overwrites another.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -147,3 +148,25 @@ def key_to_json(key: Key) -> dict[str, Any]:
         "target": [key.target.kind.value, *key.target[1:]],
         "label": key.label,
     }
+
+
+def texts_of(key: Key) -> tuple[str, ...]:
+    """Return a key as what a table can hold: four texts of a vertex, ten of an edge."""
+    if isinstance(key, Vertex):
+        return key.kind.value, *key[1:]
+    return key.link.value, *texts_of(key.source), *texts_of(key.target), key.label
+
+
+def key_of(texts: Sequence[str]) -> Key:
+    """Return the key that `texts_of` has made these of.
+
+    Raises:
+        ValueError: they are of a kind that is not known here.
+    """
+    if len(texts) == 4:
+        return _vertex_of(texts)
+    return EdgeKey(Link(texts[0]), _vertex_of(texts[1:5]), _vertex_of(texts[5:9]), texts[9])
+
+
+def _vertex_of(texts: Sequence[str]) -> Vertex:
+    return Vertex(Kind(texts[0]), *texts[1:])

@@ -9,41 +9,26 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
-from graph.columns import Columns
 from graph.errors import GraphError
-from graph.parts import Change, Part, Vertex
+from graph.parts import Change, Key, Part, Vertex
+from graph.spans import Difference, Spans, difference
 from graph.view import View
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """What is different at a later time. What came and went in between is in neither."""
-
-    came: tuple[Part, ...]
-    went: tuple[Part, ...]
-
-
-class Timeline:
-    """The past of one graph, and its present.
-
-    Attributes:
-        vertices, edges: the rows.
-    """
+class Timeline(Spans):
+    """The past of one graph, and its present."""
 
     def __init__(self, changes: Iterable[Change] = ()) -> None:
-        self.vertices = Columns()
-        self.edges = Columns()
+        super().__init__()
         self._changes: list[Change] = []
-        self._numbers: dict[Vertex, int] = {}
+        self._open: dict[Key, int] = {}  # the row of each part that is there now
         self._latest = 0
         for change in changes:
             self.apply(change)
 
     def __repr__(self) -> str:
-        now = f"{len(self.vertices.open)} vertices, {len(self.edges.open)} edges"
-        return f"<Timeline: {len(self._changes)} changes, now {now}>"
+        return f"<Timeline: {len(self._changes)} changes, now {len(self._open)} vertices and edges>"
 
     @property
     def last(self) -> int:
@@ -60,39 +45,25 @@ class Timeline:
             raise GraphError(f"change {change.number} does not follow {self.last}: ask for the changes after that")
         if change.at < self._latest:
             raise GraphError(f"change {change.number} is from before the one before it")
-        columns = self.vertices if isinstance(change.key, Vertex) else self.edges
-        if change.came is (change.key in columns.open):
+        if change.came is (change.key in self._open):
             raise GraphError(
                 f"change {change.number}: {change.key} is {'there already' if change.came else 'not there'}"
             )
         self._changes.append(change)
         self._latest = change.at
-        if not change.came:
-            columns.go(change)
-            return
-        columns.come(change)
-        if isinstance(change.key, Vertex):
-            self.vertices.ends.append(self._number_of(change.key))
+        if change.came:
+            self._open[change.key] = self.add(Part(change.key, change.at, change.tags))
         else:
-            self.edges.ends.append(self._number_of(change.key.source))
-            self.edges.ends.append(self._number_of(change.key.target))
-
-    def _number_of(self, vertex: Vertex) -> int:
-        return self._numbers.setdefault(vertex, len(self._numbers))
+            columns = self.vertices if isinstance(change.key, Vertex) else self.edges
+            columns.until[self._open.pop(change.key)] = change.at
 
     def as_of(self, at: int | None = None) -> View:
         """Return the graph as it was at a time, ns since 1970; None: as it is now."""
-        when = self._latest if at is None else at
-        return View(when, self.vertices, self.vertices.at(when), self.edges, self.edges.at(when), len(self._numbers))
+        return self.view(self._latest if at is None else at)
 
     def diff(self, t1: int, t2: int | None = None) -> Difference:
         """Compare two times."""
-        before, after = self.as_of(t1), self.as_of(t2)
-        was, is_now = dict.fromkeys(before.all_keys()), dict.fromkeys(after.all_keys())
-        return Difference(
-            tuple(part for part in after if part.key not in was),
-            tuple(part for part in before if part.key not in is_now),
-        )
+        return difference(self.as_of(t1), self.as_of(t2))
 
     def changes(self, after: int = 0) -> Iterator[Change]:
         """Yield the changes behind a number, in order."""

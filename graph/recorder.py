@@ -1,0 +1,317 @@
+"""Graphs that write themselves down: every change goes to a history's database, in batches, by the history's writer.
+
+    async with am.open_history(url) as history, am.open_graph(history) as graph:
+        graph.follow(machine)
+
+A recording is a life of the graph, see `history.graphs`. While nothing changes it gives a sign of life now and then: if
+its process ends without a word, that is how exactly its end is known. Should the database fail for longer than the
+buffer lasts, the changes in it are dropped and counted, and a new life begins with all that is there then.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from graph.errors import TakenOverError
+from graph.graph import Graph
+from graph.parts import Change, Key, Vertex, texts_of
+from history.errors import StorageError
+from history.graphs import GraphRow, Graphs
+from history.history import History
+from machine import Reader
+
+logger = logging.getLogger("asyncmachine.graph")
+BATCH: Final = 5_000  # changes of one commit: the history's own rows wait for it
+
+
+@dataclass(frozen=True, slots=True)
+class GraphStatistics:
+    """What a recorder has done. ``changes`` = ``stored`` + ``waiting`` + ``dropped`` + ``refused`` + ``lost``.
+
+    Attributes:
+        dropped: did not fit into the buffer; each time a new life began.
+        refused: have names that no database takes.
+        lost: could not be written before the end.
+        lives: that were begun.
+        failing: what the database says, while it does not work.
+    """
+
+    changes: int
+    stored: int
+    waiting: int
+    dropped: int
+    refused: int
+    lost: int
+    lives: int
+    failing: str | None
+
+
+class RecordedGraph(Graph):
+    """A graph that is recorded. Made by `open_graph`."""
+
+    def __init__(
+        self, history: History, name: str, peer_of: Callable[[Reader], str], buffer: int, interval: float, sign: float
+    ) -> None:
+        super().__init__(history.clock.stamp, peer_of=peer_of)
+        self.name = name
+        self._history = history
+        self._buffer, self._interval, self._sign = buffer, interval, sign
+        self._changes: list[Change] = []
+        self._sent: list[Change] = []  # that are being written
+        self._batch = _Batch()
+        self._counted = self._stored = self._dropped = self._refused = self._lost = self._lives = 0
+        self._failing: Exception | None = None
+        self._stopping = self._over = False
+        self._wake, self._hurry, self._progress = trio.Event(), trio.Event(), trio.Event()
+        self._scope = trio.CancelScope(shield=True)
+        self.listen(self._take)
+
+    def statistics(self) -> GraphStatistics:
+        """Return all counters."""
+        return GraphStatistics(
+            changes=self._counted,
+            stored=self._stored,
+            waiting=len(self._changes) + len(self._sent),
+            dropped=self._dropped,
+            refused=self._refused,
+            lost=self._lost,
+            lives=self._lives,
+            failing=None if self._failing is None else str(self._failing),
+        )
+
+    async def sync(self) -> None:
+        """Wait until all that has changed before this call is stored, and will survive the end of the process.
+
+        Raises:
+            StorageError: some of it was given up.
+            TakenOverError: somebody else records a graph of this name now.
+        """
+        target = self._counted
+        while not self._over and self._counted - len(self._changes) - len(self._sent) < target:
+            progress = self._progress
+            self._wake.set()
+            self._hurry.set()
+            await progress.wait()
+        await trio.lowlevel.checkpoint()
+        if isinstance(self._failing, TakenOverError):
+            raise self._failing
+        if self._lost:
+            raise StorageError(f"{self._lost} changes of the graph {self.name!r} were given up: {self._failing}")
+
+    # -- inner
+
+    def _take(self, change: Change) -> None:
+        self._counted += 1
+        if self._over:
+            self._lost += 1
+            return
+        if len(self._changes) >= self._buffer:
+            self._dropped += len(self._changes)
+            self._changes.clear()
+            self._batch.is_broken = True
+        self._changes.append(change)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    async def _run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Write what comes, until the end; `_stop` sets how long the end may take."""
+        with self._scope:
+            await self._begin()
+            task_status.started()
+            while not self._over:
+                with trio.move_on_after(self._sign) as silence:
+                    await self._wake.wait()
+                    with trio.move_on_after(self._interval):
+                        await self._hurry.wait()
+                is_due = silence.cancelled_caught or self._hurry.is_set() or self._changes
+                self._wake, self._hurry = trio.Event(), trio.Event()
+                if is_due:
+                    await self._drain()
+        self._end()
+
+    def _stop(self) -> None:
+        """Let what waits be written, and the life end."""
+        self._stopping = True
+        self._scope.deadline = trio.current_time() + self._history.writer.limits.closing
+        self._wake.set()
+        self._hurry.set()
+
+    def _end(self) -> None:
+        """Take no more, and count what could not be written."""
+        self._over = self._batch.is_over = True
+        self.unlisten(self._take)
+        lost = len(self._changes) + len(self._sent)
+        self._changes.clear()
+        self._sent.clear()
+        self._lost += lost
+        if lost:
+            logger.error("%d changes of the graph %r were given up: %s", lost, self.name, self._failing)
+        self._tell()
+
+    async def _begin(self) -> None:
+        """Begin a life, with all that is there already."""
+        graphs, at = self._history.store.graphs, self._history.clock.stamp()
+        life = await self._history.run_job(lambda: graphs.begin(self.name, at))
+        self._history.clock.resume(life.began)
+        self._lives += 1
+        self._batch = _Batch(life.id, life.began)
+        self._dropped += len(self._changes) if self._lives > 1 else 0
+        # all of the same moment: they are written at once, and the graph is never seen in parts
+        self._changes = [Change(0, life.began, True, part.key, part.tags) for part in self.live]
+        self._counted += len(self._changes)
+
+    async def _drain(self) -> None:
+        """Write all that has come; again and again, if it does not work."""
+        pause = self._history.writer.limits.retry
+        while not self._over:
+            try:
+                if self._batch.is_broken and not self._sent:
+                    await self._begin()
+                if not await self._write():
+                    self._failing = TakenOverError(
+                        f"somebody else records a graph {self.name!r} in {self._history.store.url} now:"
+                        " give each a name of its own"
+                    )
+                    logger.error("%s", self._failing)
+                    self._over = True
+                    return
+            except StorageError as error:
+                if self._failing is None or str(self._failing) != str(error):
+                    logger.error("%s; %d changes of the graph wait", error, len(self._changes) + len(self._sent))
+                self._failing = error
+                if self._history.writer.finished:
+                    self._over = True
+                    return
+                await trio.sleep(pause)
+                pause = min(2 * pause, self._history.writer.limits.max_retry)
+                continue
+            self._failing = None
+            self._tell()
+            if not self._changes and not self._stopping:
+                return
+
+    async def _write(self) -> bool:
+        """Write the next batch; tell whether this life goes on."""
+        if not self._sent:
+            self._sent = _cut(self._changes)
+            del self._changes[: len(self._sent)]
+            # complete up to now, if that is all; a batch is never torn from what happened at the same moment
+            self._batch.take(self._sent, self._sent[-1].at if self._changes else self._history.clock.stamp())
+        batch, graphs, ended = self._batch, self._history.store.graphs, self._stopping and not self._changes
+        goes_on = await self._history.run_job(lambda: batch.write(graphs, ended=ended))
+        if goes_on:
+            self._refused += batch.refused
+            self._stored += len(self._sent) - batch.refused
+            self._sent = []
+            self._over = ended
+        return goes_on
+
+    def _tell(self) -> None:
+        progress, self._progress = self._progress, trio.Event()
+        progress.set()
+
+
+class _Batch:
+    """Changes on their way into a store, and the numbers of the rows that are open there."""
+
+    def __init__(self, life: int = 0, began: int = 0) -> None:
+        self.life, self.began = life, began
+        self.is_broken = False  # changes are missing: this life cannot go on
+        self.is_over = False
+        self.refused = 0
+        self._number = 0
+        self._open: dict[Key, int] = {}
+        self._changes: Sequence[Change] = ()
+        self._last = 0
+        self._rows: tuple[list[GraphRow], list[GraphRow], list[tuple[bool, int, int]]] | None = None
+
+    def take(self, changes: Sequence[Change], last: int) -> None:
+        """Take the next changes, and up to when they are all."""
+        self._changes, self._last = changes, max(last, self.began)
+        self._rows, self.refused = None, 0
+
+    def write(self, graphs: Graphs, *, ended: bool) -> bool:
+        """Store them; in the writer's thread."""
+        if self.is_over:  # it waited for longer than the end could
+            raise StorageError("the recording has ended")
+        if self._rows is None:
+            self._rows = self._make()
+        return graphs.write(self.life, self._last, *self._rows, ended=ended)
+
+    def _make(self) -> tuple[list[GraphRow], list[GraphRow], list[tuple[bool, int, int]]]:
+        rows: dict[int, tuple[bool, GraphRow]] = {}
+        gone: list[tuple[bool, int, int]] = []
+        for change in self._changes:
+            is_edge = not isinstance(change.key, Vertex)
+            if change.came:
+                texts = texts_of(change.key)
+                if not _fits(*texts, *change.tags):
+                    self.refused += 1
+                    continue
+                self._number += 1
+                self._open[change.key] = number = self._number
+                rows[number] = is_edge, GraphRow(self.life, number, texts, change.tags, max(change.at, self.began))
+            elif (number := self._open.pop(change.key, 0)) == 0:
+                self.refused += 1
+            elif number in rows:
+                rows[number] = is_edge, rows[number][1]._replace(until=change.at)
+            else:
+                gone.append((is_edge, number, change.at))
+        vertices = [row for is_edge, row in rows.values() if not is_edge]
+        return vertices, [row for is_edge, row in rows.values() if is_edge], gone
+
+
+def _cut(changes: list[Change]) -> list[Change]:
+    """Return the first changes, but never one without the others of its moment."""
+    end = min(BATCH, len(changes))
+    while end < len(changes) and changes[end].at == changes[end - 1].at:
+        end += 1
+    return changes[:end]
+
+
+def _fits(*texts: str) -> bool:
+    """Tell whether every database takes these: no null, and no half of a character."""
+    text = "".join(texts)
+    return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
+
+
+@asynccontextmanager
+async def open_graph(
+    history: History,
+    name: str = "",
+    *,
+    peer_of: Callable[[Reader], str] = lambda reader: "",
+    buffer: int = 1_000_000,
+    interval: float = 0.05,
+    sign: float = 10.0,
+) -> AsyncIterator[RecordedGraph]:
+    """Open a graph that is recorded in a history; at the end of the block its recording ends.
+
+    Args:
+        history: where it is recorded, and whose clock it goes by. Open it outside of this one.
+        name: of the graph; several in one database need names of their own.
+        peer_of: see `Graph`.
+        buffer: changes that may wait to be written.
+        interval: seconds that a change waits at most before its commit begins.
+        sign: seconds between two signs of life while nothing changes.
+
+    Raises:
+        StorageError: the database does not work.
+    """
+    graph = RecordedGraph(history, name, peer_of, buffer, interval, sign)
+    failure: BaseException | None = None
+    async with trio.open_nursery() as nursery:
+        await nursery.start(graph._run)
+        try:
+            yield graph
+        except BaseException as error:  # noqa: BLE001 - raised again below; the nursery would wrap it into a group
+            failure = error
+        graph._stop()
+    if failure is not None:
+        raise failure

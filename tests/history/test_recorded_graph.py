@@ -1,0 +1,279 @@
+"""Graphs in a history: what is stored answers as the live one does, whatever became of the process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from graph.errors import GraphError, NotRecordedError, TakenOverError
+from graph.parts import EdgeKey, Key, Kind, Link, Part, Vertex, machine_vertex, peer_vertex, state_vertex
+from graph.past import PastGraph
+from graph.recorder import RecordedGraph, open_graph
+from graph.timeline import Timeline
+from history import StorageError, open_store
+from history.graphs import GraphRow, MemoryGraphs
+from history.store import Store
+from machine import Machine, State, bind_state
+
+if TYPE_CHECKING:
+    from tests.history.conftest import Fresh, Kept, Place, Wall
+
+VERTICES = [peer_vertex("p"), machine_vertex("m", "p"), machine_vertex("n"), state_vertex("m", "A", "p")]
+vertices = st.sampled_from(VERTICES)
+edges = st.builds(EdgeKey, st.sampled_from([Link.ADD, Link.PIPE_ADD]), vertices, vertices, st.sampled_from(["", "2"]))
+#: What is done to a graph: something comes with tags, something goes (None), or all is written now (None for the key).
+steps = st.lists(
+    st.tuples(st.one_of(st.none(), vertices, edges), st.sampled_from([None, (), ("red", "a b")])), max_size=40
+)
+names = (f"g{n}" for n in count())
+
+
+@contextmanager
+def opened(place: Place) -> Iterator[Store]:
+    """Open a store as another process would."""
+    store = open_store(place.url)
+    store.open()
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def play(graph: RecordedGraph, key: Key, tags: tuple[str, ...] | None) -> None:
+    live = graph.live
+    if isinstance(key, Vertex):
+        live.remove_vertex(key) if tags is None else live.add_vertex(key, tags)
+    elif tags is None:
+        live.remove_edge(key)
+    else:
+        live.add_edge(key, tags)
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite-file", "postgresql"])
+def test_what_is_stored_answers_as_the_live_graph_does(kind: str, fresh: Fresh, kept: Kept) -> None:
+    place = fresh(kind)
+
+    @settings(
+        max_examples=15 if kind == "postgresql" else 40,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(steps)
+    def check(done: list[tuple[Key | None, tuple[str, ...] | None]]) -> None:
+        trio.run(compare, done)
+
+    async def compare(done: list[tuple[Key | None, tuple[str, ...] | None]]) -> None:
+        name = next(names)
+        async with kept(place) as history:
+            async with open_graph(history, name) as graph:
+                for key, tags in done:
+                    if key is None:
+                        await graph.sync()
+                    else:
+                        play(graph, key, tags)
+                await graph.sync()
+                numbers = graph.statistics()
+                assert numbers.changes == numbers.stored == graph.live.last
+                past = PastGraph(history.store, name)
+                same(graph, past)
+                now = list(graph.as_of())
+            if not place.lasts:
+                rest(past, now)
+        if place.lasts:
+            with opened(place) as store:
+                rest(PastGraph(store, name), now)
+
+    def same(graph: RecordedGraph, past: PastGraph) -> None:
+        changes = list(graph.changes())
+        assert list(past.changes()) == changes
+        assert list(past.as_of()) == list(graph.as_of())
+        moments = [0, *(change.at for change in changes)]
+        for at in moments:
+            assert list(past.as_of(at)) == list(graph.as_of(at))
+            assert list(past.changes(at)) == [change for change in changes if change.at > at]
+        for t1, t2 in zip(moments, moments[len(moments) // 2 :], strict=False):
+            assert past.diff(t1, t2) == graph.diff(t1, t2)
+        assert list(Timeline(past.changes()).as_of()) == list(graph.as_of())
+
+    def rest(past: PastGraph, now: list[Part]) -> None:
+        (life,) = past.lives()
+        assert life.ended
+        assert list(past.as_of()) == now
+        assert list(past.as_of(life.last)) == []
+        assert len(Timeline(past.changes()).as_of()) == 0
+
+    check()
+
+
+async def test_machines_are_there_in_another_process_as_of_any_moment(lasting: Place, kept: Kept, wall: Wall) -> None:
+    door, light = Machine({"Open": State()}, id="door"), Machine({"On": State()}, id="light")
+    async with kept(lasting) as history, open_graph(history) as graph:
+        graph.follow(door, light)
+        before = wall.step()
+        wall.step()
+        bind_state(door, "Open", light, "On")
+        await graph.sync()
+        with opened(lasting) as other:
+            past = PastGraph(other)
+            assert len(past.as_of(before).edges(Link.PIPE_ADD)) == 0
+            assert len(past.as_of().edges(Link.PIPE_ADD)) == 1
+            assert past.as_of().path(machine_vertex("door"), machine_vertex("light")) is not None
+            assert [str(part.key) for part in past.diff(before).came] == [
+                "door.Open -pipe add-> light.On (activation)",
+                "door.Open -pipe remove-> light.On (deactivation)",
+            ]
+
+
+async def test_a_life_that_broke_off_is_closed_when_it_was_last_heard_of(
+    lasting: Place, kept: Kept, wall: Wall
+) -> None:
+    async with kept(lasting) as history:
+        life = history.store.graphs.begin("", wall())
+        row = GraphRow(life.id, 1, ("machine", "", "old", ""), (), wall() + 1)
+        history.store.graphs.write(life.id, last := wall.step(), [row], [], [])  # and then the process was killed
+    wall.step(3600)
+    with opened(lasting) as other:
+        assert [str(part.key) for part in PastGraph(other).as_of(wall())] == ["old"]
+    async with kept(lasting) as history:
+        async with open_graph(history) as graph:
+            graph.follow(Machine({"A": State()}, id="new"))
+            now = wall.step()
+            await graph.sync()
+            past = PastGraph(history.store)
+            assert [str(part.key) for part in past.as_of(now).vertices(Kind.MACHINE)] == ["new"]
+            assert [str(part.key) for part in past.as_of(last)] == ["old"]
+            assert len(past.as_of(last + 1)) == 0
+            assert [life.ended for life in past.lives()] == [True, False]
+            assert list(Timeline(past.changes()).as_of()) == list(graph.as_of())
+        assert [str(part.key) for part in past.as_of().vertices(Kind.MACHINE)] == ["new"]
+
+
+async def test_a_sign_of_life_tells_how_far_a_life_is_known(wall: Wall, kept: Kept, fresh: Fresh) -> None:
+    async with kept(fresh("memory")) as history, open_graph(history, sign=0.01):
+        graphs = history.store.graphs
+        wall.step(60)
+        while graphs.lives()[0].last < wall():  # noqa: ASYNC110 - a store tells nobody
+            await trio.sleep(0.01)
+
+
+async def test_who_records_under_the_same_name_takes_over_and_the_other_is_told(lasting: Place, kept: Kept) -> None:
+    async with kept(lasting) as one, open_graph(one, "g") as mine:
+        mine.live.add_vertex(peer_vertex("p"))
+        await mine.sync()
+        async with kept(lasting) as two, open_graph(two, "g") as theirs:
+            theirs.live.add_vertex(peer_vertex("q"))
+            await theirs.sync()
+            mine.live.add_vertex(peer_vertex("r"))
+            with pytest.raises(TakenOverError, match="somebody else records a graph 'g' in"):
+                await mine.sync()
+            assert mine.statistics().lost == 1
+            mine.live.add_vertex(peer_vertex("s"))
+            await theirs.sync()
+            assert [str(part.key) for part in PastGraph(two.store, "g").as_of()] == ["q"]
+
+
+async def test_several_graphs_of_one_history_are_told_apart_and_put_together(place: Place, kept: Kept) -> None:
+    async with kept(place) as history, open_graph(history, "a") as a, open_graph(history, "b") as b:
+        for graph, others in ((a, "pq"), (b, "qr")):
+            for peer in others:
+                graph.live.add_vertex(peer_vertex(peer))
+            graph.live.add_edge(EdgeKey(Link.CONNECTION, peer_vertex(others[0]), peer_vertex(others[1])))
+            await graph.sync()
+        store = history.store
+        assert [str(p.key) for p in PastGraph(store, "b").as_of()] == ["q", "r", "q -connection-> r"]
+        whole = PastGraph(store).as_of()
+        assert [str(p.key) for p in whole] == ["p", "q", "r", "p -connection-> q", "q -connection-> r"]
+        assert whole.articulation_points() == [peer_vertex("q")]
+        with pytest.raises(NotRecordedError, match="name the graph of which you want the changes: 'a', 'b'"):
+            list(PastGraph(store).changes())
+        with pytest.raises(NotRecordedError, match=r"no graph 'c' was recorded in .*, but 'a', 'b'"):
+            PastGraph(store, "c").as_of()
+
+
+async def test_a_history_without_a_graph_says_so(place: Place, kept: Kept) -> None:
+    async with kept(place) as history:
+        with pytest.raises(NotRecordedError, match=r"no graph was recorded in .*open_graph"):
+            PastGraph(history.store).as_of()
+
+
+async def test_what_a_newer_program_stored_is_refused_in_one_line(place: Place, kept: Kept) -> None:
+    async with kept(place) as history:
+        life = history.store.graphs.begin("", 1)
+        row = GraphRow(life.id, 1, ("planet", "", "x", ""), (), 2)
+        history.store.graphs.write(life.id, 3, [row], [], [])
+        with pytest.raises(GraphError, match=r"'planet' is not a valid Kind.*: update the program"):
+            PastGraph(history.store).as_of()
+
+
+async def test_names_that_no_database_takes_are_left_out_and_counted(place: Place, kept: Kept) -> None:
+    async with kept(place) as history, open_graph(history) as graph:
+        for name in ("a\0b", "\ud800", "fine"):
+            graph.live.add_vertex(machine_vertex(name))
+            graph.live.add_edge(EdgeKey(Link.PARENT, machine_vertex(name), machine_vertex("fine")))
+        graph.live.remove_vertex(machine_vertex("a\0b"))
+        await graph.sync()
+        found = PastGraph(history.store).as_of()
+        assert [str(part.key) for part in found] == ["fine", "fine -parent-> fine"]
+        numbers = graph.statistics()
+        assert numbers.refused == 6
+        assert numbers.changes == numbers.stored + numbers.refused
+
+
+class Failing(MemoryGraphs):
+    """Graphs of a store that fails for a while."""
+
+    failing = False
+
+    def write(self, *args: object, **options: object) -> bool:
+        if self.failing:
+            raise StorageError("the disk is full")
+        return super().write(*args, **options)  # type: ignore[arg-type]
+
+
+async def test_what_the_buffer_cannot_hold_is_counted_and_a_new_life_begins(fresh: Fresh, kept: Kept) -> None:
+    async with kept(fresh("memory"), retry=0.001, max_retry=0.001) as history:
+        history.store.graphs = graphs = Failing()
+        async with open_graph(history, buffer=10, interval=0) as graph:
+            graph.live.add_vertex(peer_vertex("first"))
+            await graph.sync()
+            graphs.failing = True
+            for n in range(25):
+                graph.live.add_vertex(peer_vertex(f"p{n}"))
+                await trio.lowlevel.checkpoint()
+            while graph.statistics().failing is None:  # noqa: ASYNC110 - a counter tells nobody
+                await trio.sleep(0.001)
+            assert graph.statistics().failing == "the disk is full"
+            graphs.failing = False
+            await graph.sync()
+            assert {p.key for p in PastGraph(history.store).as_of()} == {p.key for p in graph.as_of()}
+            numbers = graph.statistics()
+            assert numbers.lives == 2
+            assert numbers.dropped >= 10
+            assert numbers.changes == numbers.stored + numbers.dropped
+        assert [life.ended for life in graphs.lives()] == [True, True]
+
+
+async def test_what_cannot_be_written_before_the_end_is_counted(fresh: Fresh, kept: Kept) -> None:
+    async with kept(fresh("memory"), retry=0.001, max_retry=0.001, closing=0.05) as history:
+        history.store.graphs = graphs = Failing()
+        async with open_graph(history) as graph:
+            graphs.failing = True
+            graph.live.add_vertex(peer_vertex("p"))
+        assert graph.statistics().lost == 1
+        with pytest.raises(StorageError, match="1 changes of the graph '' were given up: the disk is full"):
+            await graph.sync()
+
+
+async def test_an_error_in_the_block_comes_out_as_it_is(fresh: Fresh, kept: Kept) -> None:
+    async with kept(fresh("memory")) as history:
+        with pytest.raises(KeyError, match="mine"):
+            async with open_graph(history):
+                raise KeyError("mine")
+        assert history.store.graphs.lives()[0].ended
