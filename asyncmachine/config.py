@@ -16,8 +16,9 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar, get_args
 
 import msgspec
 
@@ -40,6 +41,7 @@ class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     key: str | None = None
     listen: list[str] = msgspec.field(default_factory=lambda: [LOOPBACK])
     connect: list[str] = []
+    announce: list[str] = []
     allow: list[str] | None = None
     mdns: bool = False
     machines: list[str] = []
@@ -50,6 +52,17 @@ class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 KEYS: Final = PeerConfig.__struct_fields__
+#: Keys with a few possible values.
+CHOICES: Final[dict[str, tuple[str, ...]]] = {"log": get_args(LogFormat), "log_level": get_args(LogLevel)}
+#: How msgspec calls what a value is, and how people do.
+_KINDS: Final = {
+    "array": 'a list, such as ["…"]',
+    "bool": "true or false",
+    "float": "a number",
+    "int": "a number",
+    "object": "a table",
+    "str": "text in quotes",
+}
 #: Whose values are paths, or begin with one.
 _PATHS: Final = ("topic_key_file", "key")
 
@@ -116,6 +129,28 @@ class Settings:
             ConfigError: one cannot be used. Says where it stands.
         """
         _ = self.topic, self.topic_key, self.metrics_address
+        if self.history_url is not None:
+            from history import open_store
+
+            with self.blame("history"):
+                open_store(self.history_url).close()
+
+    def check_network(self) -> None:
+        """Read the key, if it is there, and all addresses and peer ids. Imports libp2p.
+
+        Raises:
+            ConfigError: one cannot be used. Says where it stands.
+        """
+        from pubsub.keys import read_identity
+        from pubsub.names import owner_of
+        from pubsub.transport.addresses import parse_announced, parse_listen, parse_peer
+
+        for identity in self.check("key", lambda name: read_identity(Path(name)) if Path(name).exists() else None):
+            if identity is not None:
+                self.check("announce", partial(parse_announced, owner=identity.owner))
+        self.check("listen", parse_listen)
+        self.check("connect", parse_peer)
+        self.check("allow", owner_of)
 
     @property
     def history_url(self) -> str | None:
@@ -171,7 +206,7 @@ def settings_of(path: Path | None, options: Mapping[str, Any]) -> Settings:
     """
     base = read_config(path) if path is not None else Settings(PeerConfig(), None, {}, Path.cwd())
     given = {key: value for key, value in options.items() if value}
-    for key in ("listen", "connect", "allow", "machines"):
+    for key in ("listen", "connect", "announce", "allow", "machines"):
         if key in given:
             given[key] = list(given[key])
     if not given:
@@ -225,8 +260,16 @@ def _explain(path: Path, text: str, message: str) -> str:
         key = unknown[1]
         return f"{_at(path, text, key)}: there is no key {key!r}{did_you_mean(key, KEYS)}"
     key = (re.findall(r"\w+", place) or ["?"])[0]
-    problem = problem.replace("`", "'").replace("Expected 'array'", 'Expected a list, such as ["…"]')
-    return f"{_at(path, text, key)}: {key}: {problem[:1].lower()}{problem[1:]}"
+    mistyped = re.fullmatch(r"Expected `([^`]*)`, got `([^`]*)`", problem)
+    if mistyped:
+        wanted, got = (
+            " or ".join(_KINDS.get(kind, kind) for kind in kinds.split(" | ") if kind != "null")
+            for kinds in mistyped.groups()
+        )
+        problem = f"it should be {wanted}, and is {got}"
+    elif key in CHOICES:
+        problem = f"it should be one of {', '.join(CHOICES[key])}"
+    return f"{_at(path, text, key)}: {key}: {problem}"
 
 
 def _at(path: Path, text: str, key: str) -> str:

@@ -1,4 +1,4 @@
-"""Join a running network for a moment, as a guest: a peer with a key for once, which shares nothing.
+"""Join a running network for a moment, as a guest: a peer with a key for once, which shares nothing and is no member.
 
 Whoever looks at a network wants all of it, and soon. So `settled` waits for a neighbour, for a repair with it, and for
 the schemas of all machines that came; it says why, if that takes too long.
@@ -86,7 +86,7 @@ class Guest:
         told = f"no peer of the topic {self._settings.topic!r} was found within {patience:g} s"
         strangers = counters.get("transport", {}).get("strangers", 0)
         if strangers:
-            return f"{told}: {strangers} connections, all strangers: does the topic, or its key, differ?"
+            return f"{told}, and {strangers} connections were of strangers: does the topic, or its key, differ?"
         if config.allow is not None and config.key is None:
             return f"{told}: the topic is closed (allow), so give --key FILE of a peer that it allows"
         where = ", ".join(config.connect)
@@ -120,6 +120,8 @@ async def join(settings: Settings, *, transport: OpenTransport | None = None) ->
         ConfigError: they say neither of which network, nor where it is.
     """
     config = settings.config
+    if transport is None:
+        settings.check_network()
     connect = [*own_addresses(settings), *config.connect]
     if not connect and not config.mdns and transport is None:
         raise ConfigError(
@@ -136,13 +138,15 @@ async def join(settings: Settings, *, transport: OpenTransport | None = None) ->
         mdns=config.mdns,
         notify=lambda event: guests[0].hear(event) if guests else None,
         transport=transport,
+        is_guest=True,
     ) as peer:
         guests.append(Guest(peer, settings))
         try:
             yield guests[0]
         finally:
-            with trio.CancelScope(shield=True):
-                await peer.leave()
+            if any(member.owner == peer.owner for member in peer.members()):  # its key has lived before
+                with trio.CancelScope(shield=True):
+                    await peer.leave()
 
 
 def own_addresses(settings: Settings) -> list[str]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import msgspec
@@ -41,7 +43,10 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the lines."""
-        line = f"{_time(record)} {record.levelname.lower():<7} {record.name}: {record.getMessage()}"
+        message = record.getMessage()
+        if not message.isprintable():  # names come from other people's machines: one message is one line
+            message = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
+        line = f"{_time(record)} {record.levelname.lower():<7} {record.name}: {message}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
@@ -51,22 +56,22 @@ def _time(record: logging.LogRecord) -> str:
     return format_time(int(record.created * 1000) * 1_000_000)
 
 
-def start_logging(format: LogFormat, level: LogLevel) -> logging.Handler:
-    """Send the log of this process to stderr, from a level on; return the handler, for `stop_logging`."""
+@contextmanager
+def logged(format: LogFormat, level: LogLevel) -> Iterator[None]:
+    """Send the log of this process to stderr, from a level on, for as long as the block lasts."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if format == "json" else TextFormatter())
-    root = logging.getLogger()
-    root.addHandler(handler)
-    root.setLevel(level.upper())
+    levels: dict[str, int | str] = {"": level.upper()}  # "" is the root
     if level != "debug":
-        for name in CHATTY:
-            logging.getLogger(name).setLevel(logging.WARNING)
-        for name in NOISY:
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-    return handler
-
-
-def stop_logging(handler: logging.Handler) -> None:
-    """Take a handler away again."""
-    logging.getLogger().removeHandler(handler)
-    handler.close()
+        levels |= dict.fromkeys(CHATTY, logging.WARNING) | dict.fromkeys(NOISY, logging.CRITICAL)
+    before = {name: logging.getLogger(name).level for name in levels}
+    for name, chosen in levels.items():
+        logging.getLogger(name).setLevel(chosen)
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+        for name, was in before.items():
+            logging.getLogger(name).setLevel(was)

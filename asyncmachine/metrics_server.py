@@ -63,6 +63,7 @@ async def serve_metrics(bound: socket.socket, registry: CollectorRegistry) -> As
     config.bind = [f"fd://{bound.detach()}"]
     config.errorlog = logging.getLogger("hypercorn.error")
     config.accesslog = None
+    config.include_server_header = False
     config.graceful_timeout = CLOSING
     asked, over = trio.Event(), trio.Event()
     starlette: Any = app  # which types what it is called with more loosely than hypercorn does

@@ -28,6 +28,7 @@ def peer() -> None:
 @click.argument("sources", nargs=-1, required=True, metavar="FILE.py:NAME … | FILE.toml")
 @network_options
 @click.option("--listen", multiple=True, metavar="ADDRESS", help="Where others reach it: /ip4/0.0.0.0/tcp/4001.")
+@click.option("--announce", multiple=True, metavar="ADDRESS", help="Where it is said to be, behind a router.")
 @click.option("--allow", multiple=True, metavar="PEER", help="Only these peer ids may take part. Repeatable.")
 @click.option("--history", metavar="URL", help="Record the machines there, and bring them back from there.")
 @click.option("--metrics", metavar="HOST:PORT", help="Serve /metrics for Prometheus; without a host, on loopback.")
@@ -48,23 +49,22 @@ def run_peer(ctx: click.Context, /, sources: tuple[str, ...], as_json: bool, **_
     """
     from asyncmachine.config import settings_of
     from asyncmachine.errors import ConfigError
-    from asyncmachine.log_format import start_logging, stop_logging
+    from asyncmachine.log_format import logged
     from asyncmachine.target import load, parse_target
 
     with failing():
         files = [source for source in sources if source.endswith(".toml")]
         if len(files) > 1:
             raise ConfigError(f"one configuration is for one peer: start another one for {files[1]}")
-        options = options_of(ctx, "listen", "allow", "history", "metrics", "log", "log_level")
+        options = options_of(ctx, "listen", "announce", "allow", "history", "metrics", "log", "log_level")
         options["machines"] = [source for source in sources if source not in files]
         settings = settings_of(Path(files[0]) if files else None, options)
         config = settings.config
         settings.check_values()  # what is wrong is said before anything begins
         targets = settings.check("machines", lambda text: parse_target(text, settings.folder))
-    handler = start_logging(config.log, config.log_level)
-    try:
+    with logged(config.log, config.log_level):
         with failing():
-            check_network(settings)
+            settings.check_network()
             loaded = load(targets)
         from asyncmachine.service import Service
 
@@ -73,22 +73,6 @@ def run_peer(ctx: click.Context, /, sources: tuple[str, ...], as_json: bool, **_
 
         if not run(serve):
             raise SystemExit(1)
-    finally:
-        stop_logging(handler)
-
-
-def check_network(settings: Settings) -> None:
-    """Read all addresses and peer ids of a configuration.
-
-    Raises:
-        ConfigError: one cannot be used. Says where it stands.
-    """
-    from pubsub.names import owner_of
-    from pubsub.transport.addresses import parse_listen, parse_peer  # imports libp2p
-
-    settings.check("listen", parse_listen)
-    settings.check("connect", parse_peer)
-    settings.check("allow", owner_of)
 
 
 def tell_ready(ready: Ready, as_json: bool) -> None:
@@ -112,7 +96,7 @@ def tell_ready(ready: Ready, as_json: bool) -> None:
 
 @peer.command(name="list")
 @guest_options
-@click.option("--all", "everyone", is_flag=True, help="Peers too that have left and share nothing, such as guests.")
+@click.option("--all", "everyone", is_flag=True, help="Peers too that are gone and share nothing.")
 @click.option("--timeout", type=click.FloatRange(min=0), default=10.0, show_default=True, help="Seconds to wait.")
 @json_option
 @click.pass_context
@@ -121,7 +105,7 @@ def list_peers(
 ) -> None:
     """List the members of a running network, and their machines.
 
-    A peer of its own joins for a moment, with a key for once, and leaves again.
+    A guest joins for a moment, with a key for once. It is no member itself.
     """
     from asyncmachine.config import settings_of
 
@@ -135,14 +119,13 @@ async def _list(settings: Settings, everyone: bool, patience: float, as_json: bo
     from asyncmachine.join import join
     from asyncmachine.stop import until_stopped
 
-    async with join(settings) as guest:
-        async with until_stopped() as stopped:
-            if not await guest.settled(patience):
-                print_hint(f"there may be more: after {patience:g} s not everything has come")
+    async with until_stopped() as stopped, join(settings) as guest:
+        if not await guest.settled(patience):
+            print_hint(f"there may be more: after {patience:g} s not everything has come")
         listed = members_of(guest, everyone)
+        print_json(listed) if as_json else print_tables(listed)
     if stopped.by:
         raise SystemExit(128 + stopped.by)
-    print_json(listed) if as_json else print_tables(listed)
 
 
 def members_of(guest: Guest, everyone: bool) -> list[tuple[PeerInfo, list[Replica]]]:
@@ -189,7 +172,7 @@ def print_tables(listed: list[tuple[PeerInfo, list[Replica]]]) -> None:
     """Print the members, and then their machines, as tables."""
     from asyncmachine.history_view import TextTable, span_text
 
-    peers = TextTable("peer", "status", "seen", ">machines", "")
+    peers = TextTable("peer", "status", "last change", ">machines", "")
     machines = TextTable("machine", "of", "active", ">@", "tags")
     for member, owned in listed:
         ago = max(time.time_ns() - member.seen * 1_000_000, 0) // 10**6 * 10**6

@@ -29,11 +29,13 @@ from asyncmachine.target import Loaded, Program, machines_of
 from history import History, Recorder, open_history
 from machine import Machine, SnapshotError, open_machine
 from pubsub.errors import ExposeError
+from pubsub.events import Published
 from pubsub.opening import OpenTransport, open_peer
 from pubsub.peer import Peer
 
 logger = logging.getLogger("asyncmachine.service")
 LOOK: Final = 5.0  # s between looks for what a person should be told
+PATIENCE: Final = 2.0  # s until what was shared is published; it takes 0.1
 STRANGERS: Final = 3  # connections, all of strangers, before that is said
 
 
@@ -74,6 +76,8 @@ class Service:
         self._transport = transport
         self._machines: dict[Machine, None] = {}
         self._restored: list[str] = []
+        self._public: dict[str, None] = {}  # ids that were published last
+        self._rung = trio.Event()
         self._failed = False
         self._running = trio.CancelScope()
         self._closing = trio.Event()
@@ -112,10 +116,12 @@ class Service:
                     key_file=config.key,
                     listen=config.listen,
                     connect=config.connect,
+                    announce=config.announce,
                     allow=config.allow,
                     topic_key=settings.topic_key,
                     mdns=config.mdns,
                     log=log,
+                    notify=self._hear,
                     transport=self._transport,
                 )
             )
@@ -140,6 +146,7 @@ class Service:
         with self._running:
             for machine in self._loaded.machines:
                 await self._share(machine, peer, history)
+            await self._published()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(hint, peer, logger.warning)
                 for name, program in self._loaded.programs:
@@ -178,6 +185,18 @@ class Service:
             raise TargetError(f"{machine.id} cannot be shared: {error}") from error
         self._machines[machine] = None
 
+    def _hear(self, event: object) -> None:
+        if isinstance(event, Published):
+            self._public = {machine.description.id: None for machine in event.state.values()}
+            rung, self._rung = self._rung, trio.Event()
+            rung.set()
+
+    async def _published(self) -> None:
+        """Wait until others can have the machines: a peer pauses between two records."""
+        with trio.move_on_after(PATIENCE):
+            while any(machine.id not in self._public for machine in self._machines):
+                await self._rung.wait()
+
     async def _hold(self, machine: Machine, *, task_status: trio.TaskStatus[None]) -> None:
         """Keep a machine open, so that its handlers may start tasks."""
         async with open_machine(machine):
@@ -207,21 +226,20 @@ class Service:
 
 
 async def hint(peer: Peer, say: Callable[[str], object]) -> None:
-    """Say what a person should look at, once each: that all who connect are strangers, or are refused."""
-    said = {"strangers": 0, "refused": 0}
+    """Say, once each, what a person should look at: that strangers connect, or peers that are not allowed."""
+    said: dict[str, None] = {}
     while True:
         await trio.sleep(LOOK)
         counters = peer.statistics()
-        if counters["links"]["links"]:
-            continue
-        for name, doubt in (
-            ("strangers", "all strangers: does the topic, or its key, differ?"),
-            ("refused", "none of them allowed: is the list of who may connect (allow) complete?"),
+        alone = not counters["links"]["links"]
+        for name, what, doubt in (
+            ("strangers", "of strangers", "does the topic, or its key, differ?"),
+            ("refused", "of peers that are not allowed", "is the list of those that are (allow) complete?"),
         ):
             count = counters.get("transport", {}).get(name, 0)
-            if count >= STRANGERS and not said[name]:
-                said[name] = count
-                say(f"{count} connections, {doubt}")
+            if count >= STRANGERS and name not in said:
+                said[name] = None
+                say(f"{count} connections {what}{', and no other' if alone else ''}: {doubt}")
 
 
 def notify_supervisor(text: str) -> None:

@@ -5,9 +5,12 @@ Both are guests, see `asyncmachine.join`. A change is shown when it comes here, 
 
 from __future__ import annotations
 
+import select
+import sys
 import time
 from collections import deque
 from fnmatch import fnmatchcase
+from itertools import zip_longest
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from pubsub.replica import Replica
 
 MOST: Final = 10_000  # lines that wait for a slow reader
+LOOK: Final = 0.5  # s between two looks whether somebody still reads
 TIMED_OUT: Final = 1
 
 
@@ -55,7 +59,7 @@ def watch(
     """Follow states live: a line a change.
 
     PATTERN is the id of a machine, or a pattern of ids: 'UA*', or '*' for all. With ':State' behind it, only changes
-    of that state are shown. First comes a line for each machine as it is.
+    of that state are shown. First comes a line for each machine as it is. A + came, a - went, a ~ came and went.
 
     Ends with Ctrl-C, and with a status of 0.
     """
@@ -86,7 +90,7 @@ class Watch:
         self._owner = owner
         self._as_json = as_json
         self._lines: deque[str] = deque()
-        self._known: dict[Replica, None] = {}
+        self._known: dict[Replica, int] = {}  # in which epoch
         self._new_event = trio.Event
         self._rung = trio.Event()
 
@@ -105,31 +109,34 @@ class Watch:
                 continue
             if self._owner is not None and not is_owner(replica, self._owner):
                 continue
-            self._known[replica] = None
+            self._known[replica] = replica.epoch
             replica.add_tracer(_Follower(self))
             if not self._state or self._state in replica.state_names:
-                self.put(replica, "known", replica.active_states(), ())
+                self.put(replica, "known", replica.active_states())
 
     def changed(self, replica: Replica, update: Transition) -> None:
         """Take note of an update."""
+        restarted = self._known.get(replica) != replica.epoch
+        self._known[replica] = replica.epoch
         if self._state and self._state not in update.changed:
             return
-        restarted = any(now < then for then, now in zip(update.ticks_before, update.ticks_after, strict=True))
-        self.put(replica, "restarted" if restarted else "changed", update.added, update.removed)
+        added, removed = update.added, update.removed
+        passed = tuple(state for state in update.changed if state not in (*added, *removed))
+        self.put(replica, "restarted" if restarted else "changed", added, removed, passed)
 
     def gone(self, replica: Replica) -> None:
         """Take note that a machine is no longer shared."""
         self._known.pop(replica, None)
         if not self._state or self._state in replica.state_names:
-            self.put(replica, "gone", (), ())
+            self.put(replica, "gone")
 
-    def put(self, replica: Replica, what: str, added: tuple[str, ...], removed: tuple[str, ...]) -> None:
+    def put(self, replica: Replica, what: str, *states: tuple[str, ...]) -> None:
         """Put a line where `take` finds it."""
         if len(self._lines) >= MOST:
             self.dropped += 1
             return
         write = _json_line if self._as_json else _text_line
-        self._lines.append(write(time.time_ns(), replica, what, added, removed))
+        self._lines.append(write(time.time_ns(), replica, what, *states))
         self._rung.set()
 
     async def take(self) -> list[str]:
@@ -161,7 +168,7 @@ class _Follower(Tracer):
         self._watch.gone(replica)
 
 
-def _json_line(at: int, replica: Replica, what: str, added: tuple[str, ...], removed: tuple[str, ...]) -> str:
+def _json_line(at: int, replica: Replica, what: str, *states: tuple[str, ...]) -> str:
     import msgspec
 
     from history import format_time
@@ -173,8 +180,7 @@ def _json_line(at: int, replica: Replica, what: str, added: tuple[str, ...], rem
         "owner": peer_id_of(replica.owner),
         "machine": replica.id,
         "event": what,
-        "added": added,
-        "removed": removed,
+        **dict(zip_longest(("added", "removed", "passed"), states, fillvalue=())),
         "active": replica.active_states(),
         "ticks": dict(replica.clock()),
         "time_sum": replica.time_sum,
@@ -183,14 +189,14 @@ def _json_line(at: int, replica: Replica, what: str, added: tuple[str, ...], rem
     return msgspec.json.encode(line).decode()
 
 
-def _text_line(at: int, replica: Replica, what: str, added: tuple[str, ...], removed: tuple[str, ...]) -> str:
+def _text_line(at: int, replica: Replica, what: str, *states: tuple[str, ...]) -> str:
     from asyncmachine.history_view import safe
     from history import format_time
     from pubsub.names import peer_id_of
 
     moment = format_time(at // 10**6 * 10**6 + 1)[:23] + "Z"  # always three digits
     if what == "changed":
-        told = " ".join([f"+{name}" for name in added] + [f"-{name}" for name in removed])
+        told = " ".join(sign + name for sign, names in zip("+-~", states, strict=True) for name in names)
     else:
         told = {"known": "is", "came": "is", "restarted": "restarted:", "gone": "is gone, last"}[what]
     return safe(f"{moment}  …{peer_id_of(replica.owner)[-6:]}  {replica.id}  {told}  {replica}")
@@ -203,9 +209,10 @@ async def _watch(settings: Settings, watch: Watch, count: int | None, seconds: f
     from asyncmachine.join import join
     from asyncmachine.stop import until_stopped
 
-    async with join(settings) as guest, until_stopped(), trio.open_nursery() as nursery:
+    async with until_stopped(), join(settings) as guest, trio.open_nursery() as nursery:
         await guest.settled(patience)
         nursery.start_soon(watch.follow, guest)
+        nursery.start_soon(_until_unread, nursery.cancel_scope)
         with trio.move_on_after(inf if seconds is None else seconds):
             await _print_all(watch, count)
         nursery.cancel_scope.cancel()
@@ -226,6 +233,22 @@ async def _print_all(watch: Watch, count: int | None) -> None:
         if not await trio.to_thread.run_sync(_print, lines, abandon_on_cancel=True):
             return
         printed += len(lines)
+
+
+async def _until_unread(over: trio.CancelScope) -> None:
+    """Cancel when nobody reads what is printed any more: in a pipe, the next line may be long in coming."""
+    import trio
+
+    try:
+        stdout = sys.stdout.fileno()
+    except (OSError, ValueError):  # a test's
+        return
+    poll = select.poll()
+    poll.register(stdout, 0)
+    while True:
+        if any(event & select.POLLERR for _, event in poll.poll(0)):
+            over.cancel()
+        await trio.sleep(LOOK)
 
 
 def _print(lines: list[str]) -> bool:
@@ -320,7 +343,8 @@ class Wanted:
             )
         if not guest.peer.statistics()["links"]["links"]:
             return guest.nobody(seconds)
-        return f"after {seconds:g} s: no machine {self.machine!r} is known; am peer list shows those that are"
+        whose = f" of {self.owner}" if self.owner is not None else ""
+        return f"after {seconds:g} s: no machine {self.machine!r}{whose} is known; am peer list shows those that are"
 
 
 async def _when(settings: Settings, wanted: Wanted, patience: float, as_json: bool) -> None:
@@ -330,15 +354,15 @@ async def _when(settings: Settings, wanted: Wanted, patience: float, as_json: bo
     from asyncmachine.join import join
     from asyncmachine.stop import until_stopped
 
-    async with join(settings) as guest:
-        async with until_stopped() as stopped:
-            with trio.move_on_after(patience):
-                await wanted.first(guest)
+    came: Replica | None = None
+    async with until_stopped() as stopped, join(settings) as guest:
+        with trio.move_on_after(patience):
+            await wanted.first(guest)
         came = wanted.came
         if came is not None:
             write = _json_line if as_json else _text_line
-            click.echo(write(time.time_ns(), came, "came", came.active_states(), ()))
-        elif not stopped.by:
+            click.echo(write(time.time_ns(), came, "came", came.active_states()))
+        else:
             print_hint(wanted.told_late(guest, patience))
     if came is None:
         raise SystemExit(128 + stopped.by if stopped.by else TIMED_OUT)

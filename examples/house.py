@@ -1,7 +1,9 @@
 """A house: machines to share with other peers, and a program that works them. It is for `am peer run`.
 
-    am peer run examples/house.py:everything --topic house
-    am peer run examples/house.py:evening --topic house
+You learn: the machines are one target and the program that works them another, so that the peer records them and
+brings them back, before the program begins.
+
+    am peer run examples/house.py:everything examples/house.py:evening --topic house
 """
 
 import trio
@@ -31,9 +33,7 @@ everything = [door, light]
 
 
 async def evening(peer: am.Peer) -> None:
-    """Open and close the door, every second, for ever."""
-    for machine in everything:
-        peer.expose(machine)
+    """Open and close the door, every second, until the peer is told to stop."""
     while True:
         door.add("Open")
         await trio.sleep(1)
