@@ -1,6 +1,7 @@
 """Carry the clocks of machines between processes, by gossip: a core without I/O, and peers on trio and libp2p.
 
 core, boundary, parameters      one peer's protocol; what calls it and is told in return; what can be tuned
+hearsay, exposing               what is heard of others, and passed on; this peer's own machines, and when they are told
 events, links, dialling         what the core tells; all links and what they share; whom to dial again
 epochs                          which epoch of a key comes next, kept on the disk
 eager, link, repair, messages   the planes that carry records, and what peers say on them

@@ -6,11 +6,10 @@ connection; see `pubsub.boundary` for what it is called with and returns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from collections.abc import Callable, Collection, Hashable
+from typing import Concatenate, Generic, ParamSpec, TypeVar
 
-from machine import Reader, Tracer, Transition
+from machine import Reader
 from pubsub.accept import Acceptor, Verdict
 from pubsub.boundary import (
     CATALOG,
@@ -20,7 +19,6 @@ from pubsub.boundary import (
     LINK,
     NEVER,
     NOTIFY,
-    PUBLISH,
     REFUSE,
     SEND,
     SYNC,
@@ -32,16 +30,15 @@ from pubsub.boundary import (
 from pubsub.catalog import Catalog
 from pubsub.dialling import Dialling
 from pubsub.eager import Eager
-from pubsub.epochs import Epochs
-from pubsub.errors import ExposeError, IdentityError
-from pubsub.events import Committed, Convicted, KeyInUse, Published
+from pubsub.exposing import Exposing
+from pubsub.hearsay import Hearsay
 from pubsub.hlc import HybridClock
-from pubsub.identity import Domain, Identity, short_of
+from pubsub.identity import Domain, Identity
 from pubsub.ledger import Ledger
 from pubsub.link import Link
 from pubsub.links import Links, parcel_of
 from pubsub.liveness import Liveness
-from pubsub.members import Hearing, Member, MemberForgotten, MemberHidden
+from pubsub.members import Member
 from pubsub.membership import Membership
 from pubsub.messages import (
     Announcement,
@@ -51,9 +48,6 @@ from pubsub.messages import (
     Frame,
     Notice,
     Parcel,
-    Place,
-    PulledRow,
-    Reason,
     Rows,
     RowsAsk,
     RowsEnd,
@@ -62,23 +56,16 @@ from pubsub.messages import (
 )
 from pubsub.numbers import Numbers
 from pubsub.parameters import CoreCounts, Parameters
-from pubsub.proof import Proof
-from pubsub.publisher import Exposure, Publisher
-from pubsub.pull import START, Pulls
+from pubsub.pull import Pulls
 from pubsub.record import Header, Record
 from pubsub.repair import Repair
 from pubsub.replica import Replica, Replicas
-from pubsub.serve import RowsAsked
 from pubsub.state import OwnerState, merge
 from pubsub.suspicion import Suspicion
 
 P = TypeVar("P", bound=Hashable)
-OWN_PAUSE = 100_000  # us between two records of this peer: half of the rate at which others take them
+A = ParamSpec("A")
 MAX_DIAL_KNOWN = 8  # one repair in so many is with a known peer that is not connected
-
-# What a message of the topic must have come to, to be passed on: then its signature is valid.
-CHECKED = (Verdict.GAP, Verdict.BACKWARDS, Verdict.EQUIVOCATION, Verdict.OWN)
-HEARD = (Hearing.NEW, Hearing.WAITING, Hearing.OURSELVES, Hearing.AHEAD)
 
 
 class Core(Generic[P]):
@@ -111,14 +98,12 @@ class Core(Generic[P]):
         self.host = host
         self.identity = identity
         self.parameters = parameters or Parameters()
+        self.counts = CoreCounts()
         self.clock = HybridClock(host.wall)
-        self.epochs = Epochs(host.disk, host.wall)
-        self.owner_of = owner_of
         self.ledger = Ledger(numbers=numbers)
         self.acceptor = Acceptor(domain, self.ledger, self.clock, identity.owner, allowed, is_signed, merge)
         self.catalog: Catalog[P] = Catalog(host.random, self._needed_schemas)
         self._replicas = Replicas(self.ledger, self.catalog.find, host.wall, identity.owner)
-        self.publisher = Publisher(identity, domain, self.clock, 0, hash_of=self.catalog.own)
         self.membership = Membership(
             identity,
             domain,
@@ -129,19 +114,41 @@ class Core(Generic[P]):
             forget_after=self.parameters.forget_after,
         )
         self.liveness: Liveness[P] = Liveness(self.membership, self.ledger.order_of, owner_of)
-        self.links: Links[P] = Links(self.ledger, self.parameters.tau, self.parameters.pace)
+        self.links: Links[P] = Links(self.ledger, self.parameters.tau, self.parameters.pace, owner_of)
         self.repair = Repair(self.ledger, host.random, parcel_of, host.wall)
         self.eager = Eager(self.parameters.eager_rate)
-        self.pulls: Pulls[P] = Pulls(host.random, self._peer_of, self._open_stream)
+        self.pulls: Pulls[P] = Pulls(host.random, self.links.peer_of, self.links.open_stream)
         self.dialling: Dialling[P] = Dialling(host.random)
-        self.counts = CoreCounts()
-        self._streams: dict[P, int] = {}
-        self._own_due = NEVER
-        self._last_flush = -NEVER
+        self.exposing: Exposing[P] = Exposing(
+            host,
+            identity,
+            domain,
+            self.clock,
+            parameters=self.parameters,
+            counts=self.counts,
+            ledger=self.ledger,
+            links=self.links,
+            eager=self.eager,
+            liveness=self.liveness,
+            hash_of=self.catalog.own,
+        )
+        self.publisher, self.epochs = self.exposing.publisher, self.exposing.epochs
+        self.hearsay: Hearsay[P] = Hearsay(
+            rng=host.random,
+            parameters=self.parameters,
+            counts=self.counts,
+            ledger=self.ledger,
+            acceptor=self.acceptor,
+            membership=self.membership,
+            liveness=self.liveness,
+            links=self.links,
+            eager=self.eager,
+            catalog=self.catalog,
+            replicas=self._replicas,
+            exposing=self.exposing,
+            dialling=self.dialling,
+        )
         self._wake = NEVER
-        self._watchers: dict[int, _Watcher] = {}
-        self._started = False
-        self._has_left = False
 
     def adopt(self, known: Ledger) -> None:
         """Take over all that somebody else knows, as if by a repair before this peer has any neighbour.
@@ -158,22 +165,17 @@ class Core(Generic[P]):
         Raises:
             IdentityError: this key has used up all epochs. Nothing was written.
         """
-        epoch, has_lived = self.epochs.first()
-        self.publisher.epoch = epoch
-        self.epochs.save(epoch)
-        self._started = True
-        if has_lived:
-            self.publisher.touch()  # a record without machines, if there are none, ends what others have of that life
         out: list[Output[P]] = []
+        self.exposing.start()
         if self.parameters.repair:
             self.repair.schedule(now, fast=True)
-        self._publish(now, out)
+        self.exposing.publish(now, out)
         return self._finish(now, out)
 
     def link_up(self, now: int, peer: P, dialed_by_us: bool) -> list[Output[P]]:
         """Begin to talk to a neighbour; who dialled also begins a repair session, so that both know the same."""
         out: list[Output[P]] = []
-        link = self.links.up(peer, now)
+        link = self.links.up(peer, now, dialed_by_us)
         if self.parameters.liveness:
             self.liveness.link_up(peer, now)
         notices: list[Notice] = [*self.membership.active(), *self.acceptor.proofs.values()]
@@ -181,7 +183,6 @@ class Core(Generic[P]):
             link.tell(notice, now)
         self.links.look(link)
         self.dialling.linked(peer, dialed_by_us)
-        self._streams[peer] = -1 if dialed_by_us else 0
         self.catalog.linked(now)
         if self.parameters.repair:  # whoever is new may know what others have missed, too
             self.repair.schedule(now, fast=True)
@@ -197,13 +198,12 @@ class Core(Generic[P]):
         if self.parameters.liveness:
             suspicion = self.liveness.link_down(peer, now)
             if suspicion is not None:
-                self._announce(suspicion, None, now, out)
+                self.hearsay.announce(suspicion, None, now, out)
         return self._finish(now, out)
 
     def _lose(self, peer: P, now: int, out: list[Output[P]]) -> None:
         """Clear up behind a link that is gone."""
         self.links.down(peer)
-        self._streams.pop(peer, None)
         self.repair.unlinked(peer)
         self.catalog.unlinked(peer, now)
         out += self.pulls.unlinked(now, peer)
@@ -242,22 +242,11 @@ class Core(Generic[P]):
 
         What is old goes no further: to look at its signature would cost more than it is worth to others.
         """
-        out: list[Output[P]] = []
-        if isinstance(message, Announcement):
-            hearing = self._notice(message.notice, None, now, out)
-            if hearing not in HEARD:
-                out.append((REFUSE, hearing.value))
-            return self._finish(now, out)
-        if not isinstance(message, Parcel) or not self.parameters.eager:
+        if not isinstance(message, Announcement) and not (isinstance(message, Parcel) and self.parameters.eager):
             self.counts.misplaced += 1
             return [(REFUSE, "no record")]
-        verdict, header = self._consider(message, None, now, out, limited=True), message.record.header
-        known = self.ledger.get(header.owner) if verdict is Verdict.DUPLICATE else None
-        is_signed = verdict in CHECKED or (known is not None and known.header == header)
-        if verdict is Verdict.COMMITTED or (is_signed and self.eager.may_pass(header.signature)):
-            self.eager.note(now)
-        else:
-            out.append((REFUSE, verdict.value))
+        out: list[Output[P]] = []
+        self.hearsay.topic(message, now, out)
         return self._finish(now, out)
 
     def timer(self, now: int) -> list[Output[P]]:
@@ -267,9 +256,9 @@ class Core(Generic[P]):
         if self.liveness.deny_due <= now:
             self.liveness.deny_due = NEVER
             self.publisher.touch()
-            self._own_due = now
-        if self._own_due <= now:
-            self._publish(now, out)
+            self.exposing.due = now
+        if self.exposing.due <= now:
+            self.exposing.publish(now, out)
         if self.liveness.due <= now:
             self._look(now, out)
         out += self.links.flush(now)
@@ -280,7 +269,7 @@ class Core(Generic[P]):
         if self.dialling.due <= now:
             out += [(DIAL, peer) for peer in self.dialling.overdue(now)]
         if self.epochs.due <= now:
-            self._restart(now, out)
+            self.exposing.restart(now, out)
         if self.ledger.expire_due <= now:
             self.ledger.expire(now)
         return self._finish(now, out)
@@ -293,18 +282,19 @@ class Core(Generic[P]):
         Raises:
             ExposeError: it cannot be published. Nothing has changed.
         """
-        exposure = self.publisher.expose(machine)
-        watcher = self._watchers[exposure.index] = _Watcher(self.publisher, exposure)
-        machine.add_tracer(watcher)
-        return self.changed(now) if self._started else []
+        out: list[Output[P]] = []
+        self.exposing.expose(now, machine, out)
+        return self._finish(now, out) if self.exposing.has_started else out
 
     def unexpose(self, now: int, machine: Reader) -> list[Output[P]]:
-        """Take a machine back."""
-        exposure = next((e for e in self.publisher.exposures if e.reader is machine), None)
-        self.publisher.unexpose(machine)
-        assert exposure is not None
-        machine.remove_tracer(self._watchers.pop(exposure.index))
-        return self.changed(now)
+        """Take a machine back.
+
+        Raises:
+            ExposeError: it is not exposed.
+        """
+        out: list[Output[P]] = []
+        self.exposing.unexpose(now, machine, out)
+        return self._finish(now, out)
 
     def changed(self, now: int) -> list[Output[P]]:
         """Look after this peer's own machines: to be called after any of them may have changed.
@@ -312,164 +302,22 @@ class Core(Generic[P]):
         An idle peer publishes at once, a busy one in a while, and then all that came together.
         """
         out: list[Output[P]] = []
-        if self.publisher.has_news and self._own_due == NEVER:
-            ready = self._last_flush + min(self.parameters.tau, OWN_PAUSE)
-            if ready <= now:
-                self._publish(now, out)
-            else:
-                self._own_due = ready
+        self.exposing.changed(now, out)
         return self._finish(now, out)
 
     def leave(self, now: int) -> list[Output[P]]:
         """Say goodbye: sign a last record, and tell it to all neighbours at once. Nothing is published after it."""
         out: list[Output[P]] = []
-        before = self.publisher.state
-        if not self._has_left and self._flush_own(out, bye=True):
-            self._has_left = True
-            self._commit_own(before, now, out)
-            out += self.links.flush(now, all_at_once=True)
+        self.exposing.leave(now, out)
         return self._finish(now, out)
-
-    def _publish(self, now: int, out: list[Output[P]]) -> None:
-        self._own_due = NEVER
-        before = self.publisher.state
-        if not self._has_left and self._flush_own(out):
-            self._commit_own(before, now, out)
-
-    def _commit_own(self, before: OwnerState | None, now: int, out: list[Output[P]]) -> None:
-        self._last_flush = now
-        state = self.publisher.state
-        assert state is not None
-        self.liveness.published(now, state.order)
-        number = self.ledger.commit(state)
-        out.append((NOTIFY, Published(state)))
-        is_eager = bool(self.parameters.eager and self.links and self.eager.may_publish(now))
-        if is_eager:
-            out.append((PUBLISH, parcel_of(state, before)))
-        if self.parameters.links and self.links and (self._has_left or not is_eager):
-            self.links.outbox.mark(number, before, now)
-
-    def _flush_own(self, out: list[Output[P]], *, bye: bool = False) -> bool:
-        """Sign what is new; tell whether there was anything. What cannot be published is told, once a change."""
-        while bye or self.publisher.has_news:
-            try:
-                return self.publisher.flush(bye=bye) is not None
-            except ExposeError as error:
-                self.counts.unpublished += 1
-                out.append((NOTIFY, error))
-        return False
-
-    # -- records
-
-    def _consider(self, parcel: Parcel, peer: P | None, now: int, out: list[Output[P]], *, limited: bool) -> Verdict:
-        """Judge a record from a neighbour, or (None) from the topic; pass on what is new and not on the topic."""
-        accepted = self.acceptor.consider(parcel.record, now, limited=limited)
-        verdict, state = accepted.verdict, accepted.state
-        if state is not None:
-            out.append((NOTIFY, Committed(state, accepted.before)))
-            self.membership.heard(state, now, is_new=accepted.before is None)
-            self._replicas.heard(state, now)
-            if parcel.schemas:
-                self.catalog.want(parcel.schemas, peer, now)
-            if peer is not None and self.parameters.links:
-                number = accepted.number
-                self.links.outbox.mark(number, accepted.before, now)
-                self.links[peer].said[number] = state.header
-            if verdict is Verdict.COMMITTED:
-                return verdict
-        if accepted.proof is not None and self.acceptor.is_new(accepted.proof):
-            out.append((NOTIFY, Convicted(accepted.proof)))
-            self._announce(accepted.proof, None, now, out)
-        torn = verdict is Verdict.EQUIVOCATION and state is None and accepted.proof is not None
-        if torn and accepted.proof is not None:  # the larger rank is to win everywhere, and we have not all of it
-            torn = accepted.proof.larger == parcel.record.header
-        if (verdict is Verdict.GAP or torn) and self.links:
-            self.counts.gaps += 1
-            peer = self.host.random.choice(list(self.links)) if peer is None else peer  # the topic answers nobody
-            link = self.links[peer]
-            link.want(short_of(parcel.record.header.owner), now)
-            self.links.look(link)
-        elif verdict is Verdict.OWN:
-            self._outlive(parcel.record.header, now, out)
-        elif verdict in (Verdict.DUPLICATE, Verdict.OLDER) and peer is not None:
-            is_honest = self._remind(parcel.record.header, self.links[peer], now)
-            return verdict if is_honest else Verdict.BAD_SIGNATURE
-        return verdict
-
-    def _remind(self, header: Header, link: Link, now: int) -> bool:
-        """Tell a neighbour that an owner it offers was forgotten, so that it does so too; False: it is forged."""
-        if self.ledger.get(header.owner) is not None or not self.parameters.liveness:
-            return True
-        if not self.acceptor.verify(header):
-            return False
-        reminder = self.membership.remind(header.owner, header.order, now)
-        self.ledger.renew(header.owner, now + self.parameters.forget_after)
-        if reminder is not None:
-            link.tell(reminder, now)
-            self.links.look(link)
-        return True
-
-    def _outlive(self, header: Header, now: int, out: list[Output[P]]) -> None:
-        """Somebody has records of this very peer, from a life that the disk forgot: see to it that it is over."""
-        if header.epoch < self.publisher.epoch:
-            if self.publisher.state is None:  # nothing was published in this life that would end that one
-                self.publisher.touch()
-                self._publish(now, out)
-        elif self.epochs.outlive(header.epoch, now):
-            self._restart(now, out)
-
-    def _restart(self, now: int, out: list[Output[P]]) -> None:
-        """Begin an epoch above all that others have shown of this peer."""
-        self.counts.restarts += 1
-        if not self.epochs.begun(now):
-            out.append((NOTIFY, KeyInUse(self.epochs.above)))
-        try:
-            self.publisher.restart(self.epochs.above + 1)
-        except IdentityError as error:  # no epoch is left above it: this key can never speak again
-            out.append((NOTIFY, error))
-            return
-        self.epochs.save(self.publisher.epoch)
-        self._publish(now, out)
 
     # -- links
 
     def _take_frame(self, peer: P, link: Link, frame: Frame, now: int, out: list[Output[P]]) -> None:
         if link.take(frame, now):
             self.repair.schedule(now, fast=True)
-        states, dirty, said, backlog = self.ledger.states, self.links.outbox.dirty, link.said, link.backlog
-        find = self.ledger.numbers.by_owner.get
-        known_already = 0
-        for parcel in frame.parcels:
-            header = parcel.record.header
-            number = find(header.owner)
-            state = states[number] if number is not None and number < len(states) else None
-            # most of what neighbours say has been said by another one: this is the inner loop of the network
-            if state is not None and (
-                state.header is header or (header.repeats(state.header) and state.order == header.order)
-            ):
-                known_already += 1
-                if number in dirty:
-                    said[number] = header  # it has what we would have told it
-                if backlog and number in backlog:
-                    del backlog[number]
-                continue
-            asked = parcel.record.full and link.asked.pop(short_of(header.owner), self) is None
-            if self._consider(parcel, peer, now, out, limited=not asked) is Verdict.BAD_SIGNATURE:
-                self._accuse(peer, now, out)
-                return
-        self.acceptor.counts[Verdict.DUPLICATE] += known_already
-        for notice in frame.notices:
-            if self._notice(notice, peer, now, out) is Hearing.BAD_SIGNATURE:
-                self._accuse(peer, now, out)
-                return
-        for short in frame.wants:
-            state = self.ledger.buckets.find(short)
-            if state is None:
-                self.counts.wants_unknown += 1
-            else:
-                self.counts.wants_served += 1
-                link.mark(self.ledger.numbers.of(state.owner), None, now)
-        self.links.look(link)
+        if not self.hearsay.frame(frame, peer, link, now, out):
+            self._accuse(peer, now, out)
 
     def _accuse(self, peer: P, now: int, out: list[Output[P]]) -> None:
         """Leave a neighbour that passed on what no honest one would have taken: each one costs a verification."""
@@ -485,35 +333,6 @@ class Core(Generic[P]):
         """Return what all owners that are known are held for."""
         return list(self.membership.members())
 
-    def _notice(self, notice: Notice, peer: P | None, now: int, out: list[Output[P]]) -> Hearing:
-        """Take a notice, and pass it on if it is new; BAD_SIGNATURE: it is one that no honest neighbour passes on."""
-        self.counts.notices += 1
-        if isinstance(notice, Suspicion):
-            if not self.parameters.liveness:
-                return Hearing.EARLY
-            hearing = self.liveness.hear(notice, now)
-            if hearing in (Hearing.NEW, Hearing.WAITING):
-                self._announce(notice, peer, now, out, topic=False)
-            return hearing
-        assert isinstance(notice, Proof)
-        if notice.owner in self.acceptor.proofs:
-            return Hearing.DUPLICATE
-        if self.ledger.get(notice.owner) is None:
-            return Hearing.EARLY
-        if not self.acceptor.convict(notice):
-            return Hearing.BAD_SIGNATURE
-        out.append((NOTIFY, Convicted(notice)))
-        self._announce(notice, peer, now, out, topic=False)
-        return Hearing.NEW
-
-    def _announce(
-        self, notice: Notice, source: P | None, now: int, out: list[Output[P]], *, topic: bool = True
-    ) -> None:
-        """Tell all neighbours but the one it came from; and the topic, if it begins here."""
-        if topic and self.parameters.eager:
-            out.append((PUBLISH, Announcement(notice)))
-        self.counts.told += self.links.announce(notice, source, now)
-
     def _look(self, now: int, out: list[Output[P]]) -> None:
         """See who is silent, and whose time is over."""
         if self.liveness.detectors.due <= now:
@@ -526,35 +345,8 @@ class Core(Generic[P]):
                 self._drop(self.dialling.lost(peer, now))
                 out.append((HANG_UP, peer))
             for suspicion in found.suspicions:
-                self._announce(suspicion, None, now, out)
+                self.hearsay.announce(suspicion, None, now, out)
         self.membership.expire(now)
-
-    def _settle_members(self, now: int, out: list[Output[P]]) -> None:
-        """Do what came of suspicions, byes and time."""
-        membership = self.membership
-        events, membership.events = membership.events, []
-        for event in events:
-            if isinstance(event, MemberHidden):
-                self.ledger.hide(event.owner)
-            elif isinstance(event, MemberForgotten):
-                self._forget(event)
-            out.append((NOTIFY, event))
-        spread, membership.spread = membership.spread, []
-        for suspicion in spread:
-            self._announce(suspicion, None, now, out, topic=False)
-
-    def _forget(self, event: MemberForgotten) -> None:
-        """Delete an owner everywhere; the ledger lets go of its number, so it comes last."""
-        number = self.ledger.numbers.find(event.owner)
-        assert number is not None
-        self.links.forget(number)
-        self._replicas.forget(event.owner)
-        self.acceptor.forget(event.owner)
-        self.ledger.forget(event.owner, event.until)
-        if self.owner_of is not None:
-            for peer in [p for p in self.dialling.known if p not in self.links and self.owner_of(p) == event.owner]:
-                self.dialling.forget(peer)
-                self.liveness.forget(peer)
 
     # -- repair
 
@@ -572,22 +364,18 @@ class Core(Generic[P]):
             self._begin_session(peer, now, out)
 
     def _begin_session(self, peer: P, now: int, out: list[Output[P]]) -> None:
-        stream = self._open_stream(peer)
+        stream = self.links.open_stream(peer)
         out.append((SEND, peer, SYNC, stream, self.repair.begin(peer, stream, now)))
         link = self.links[peer]
         for suspicion in self.membership.some(self.host.random):
             link.tell(suspicion, now)
         self.links.look(link)
 
-    def _open_stream(self, peer: P) -> int:
-        self._streams[peer] += 2
-        return self._streams[peer]
-
     def _take_session(
         self, peer: P, stream: int, message: Summary | Entries | Exchange, now: int, out: list[Output[P]]
     ) -> None:
         def consider(parcel: Parcel, limited: bool) -> Verdict:
-            return self._consider(parcel, peer, now, out, limited=limited)
+            return self.hearsay.record(parcel, peer, now, out, limited=limited)
 
         answers = self.repair.take(peer, stream, message, now, consider)
         if answers is None:
@@ -615,50 +403,17 @@ class Core(Generic[P]):
 
     def _ask_schemas(self, now: int, out: list[Output[P]]) -> None:
         for peer, ask in self.catalog.ask(now, self.links):
-            stream = self._open_stream(peer)
+            stream = self.links.open_stream(peer)
             self.catalog.begin(peer, stream, ask, now)
             out.append((SEND, peer, CATALOG, stream, ask))
 
     # -- the logs of machines
 
-    def pull(
-        self, now: int, owner: bytes, machine: str, after: Place = START, until: Place | None = None
+    def of_logs(
+        self, now: int, do: Callable[Concatenate[int, A], list[Output[P]]], *args: A.args, **options: A.kwargs
     ) -> list[Output[P]]:
-        """Pull the log of a machine from its owner, if that is a neighbour; see `Pulls.pull`.
-
-        Raises:
-            ValueError: it is being pulled already, or there can be no such machine or row.
-        """
-        return self._finish(now, self.pulls.pull(now, owner, machine, after, until))
-
-    def pull_more(self, now: int, owner: bytes, machine: str) -> list[Output[P]]:
-        """Let the next page of a log come: to be called after each one, when it has been taken."""
-        return self._finish(now, self.pulls.more(now, owner, machine))
-
-    def pull_stop(self, now: int, owner: bytes, machine: str) -> list[Output[P]]:
-        """End a pull."""
-        return self._finish(now, self.pulls.stop(now, owner, machine))
-
-    def answer_rows(
-        self, now: int, asked: RowsAsked[P], rows: Iterable[PulledRow], last: bool, *, kept: bool = True
-    ) -> list[Output[P]]:
-        """Answer a neighbour that asked for rows of a log; see `Serving.answer`.
-
-        Raises:
-            ExposeError: a row is too large to be sent.
-            ValueError: there are more rows, but not one of them is given.
-        """
-        return self._finish(now, self.pulls.serving.answer(now, asked, rows, last=last, kept=kept))
-
-    def refuse_rows(self, now: int, asked: RowsAsked[P], reason: Reason = Reason.REFUSED) -> list[Output[P]]:
-        """Refuse a neighbour rows that it asked for; with `BUSY`, for now."""
-        return self._finish(now, self.pulls.serving.refuse(now, asked, reason))
-
-    def _peer_of(self, owner: bytes) -> P | None:
-        """Return the neighbour that an owner is."""
-        if self.owner_of is None:
-            return None
-        return next((peer for peer in self.links if self.owner_of(peer) == owner), None)
+        """Call a method of `pulls`, or of `pulls.serving`, as an input of this core. It raises what that raises."""
+        return self._finish(now, do(now, *args, **options))
 
     # -- time
 
@@ -668,11 +423,11 @@ class Core(Generic[P]):
         if self.catalog.due <= now:
             self._ask_schemas(now, out)
         if self.membership.events or self.membership.spread:
-            self._settle_members(now, out)
+            self.hearsay.settle(now, out)
         due = min(
             self.links.due,
             self.catalog.due,
-            self._own_due,
+            self.exposing.due,
             self.repair.due if self.parameters.repair else NEVER,
             self.liveness.due,
             self.pulls.due,
@@ -684,21 +439,3 @@ class Core(Generic[P]):
             self._wake = due
             out.append((WAKE, max(due, now)))
         return out
-
-
-@dataclass(slots=True)
-class _Watcher(Tracer):
-    """Tells the publisher which machine has changed."""
-
-    publisher: Publisher
-    exposure: Exposure
-    id: str = field(default="pubsub")
-
-    def transition_end(self, transition: Transition) -> None:
-        """Note a change of the clock."""
-        if transition.ticks_before != transition.ticks_after:
-            self.publisher.changed(self.exposure)
-
-    def machine_dispose(self, machine: Reader) -> None:
-        """Note the end, which makes a tombstone."""
-        self.publisher.changed(self.exposure)

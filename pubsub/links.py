@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import fields
 from typing import TypeVar
 
@@ -21,20 +21,25 @@ class Links(dict[P, Link]):
     Args:
         ledger: what there is to be told.
         tau, pace: how often to flush, us; see `Outbox`.
+        owner_of: returns the key of a neighbour, as the connection with it has proven; None: that is not known.
 
     Attributes:
         outbox: what all neighbours are to be told.
         ended: what the links have done that are gone.
     """
 
-    __slots__ = ("_due", "_ledger", "ended", "outbox", "tau")
+    __slots__ = ("_due", "_ledger", "_streams", "ended", "outbox", "owner_of", "tau")
 
-    def __init__(self, ledger: Ledger, tau: int, pace: int = PACE) -> None:
+    def __init__(
+        self, ledger: Ledger, tau: int, pace: int = PACE, owner_of: Callable[[P], bytes | None] | None = None
+    ) -> None:
         super().__init__()
+        self.owner_of = owner_of
         self.ended = LinkCounts()
         self.outbox = Outbox(tau, pace)
         self.tau = tau
         self._ledger = ledger
+        self._streams: dict[P, int] = {}  # the newest one that was opened from this side
         self._due = NEVER  # the first of all links', or before it
 
     @property
@@ -42,17 +47,30 @@ class Links(dict[P, Link]):
         """When to `flush`, us; NEVER: there is nothing to say. It may be early."""
         return min(self.outbox.due, self._due)
 
-    def up(self, peer: P, now: int) -> Link:
+    def up(self, peer: P, now: int, dialed_by_us: bool) -> Link:
         """Begin to talk to a neighbour."""
+        self._streams[peer] = -1 if dialed_by_us else 0
         link = self[peer] = Link(self.tau, now)
         return link
 
     def down(self, peer: P) -> None:
         """Talk to a neighbour no more, if it is one."""
         link = self.pop(peer, None)
+        self._streams.pop(peer, None)
         if link is not None:
             for field in fields(LinkCounts):
                 setattr(self.ended, field.name, getattr(self.ended, field.name) + getattr(link.counts, field.name))
+
+    def open_stream(self, peer: P) -> int:
+        """Return the number of a new stream to a neighbour."""
+        self._streams[peer] += 2
+        return self._streams[peer]
+
+    def peer_of(self, owner: bytes) -> P | None:
+        """Return the neighbour that an owner is; None: it is not connected, or nobody can tell."""
+        if self.owner_of is None:
+            return None
+        return next((peer for peer in self if self.owner_of(peer) == owner), None)
 
     def look(self, link: Link) -> None:
         """Note when a link is to be flushed: to be called after it was given something to say."""

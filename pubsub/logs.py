@@ -11,7 +11,6 @@ from typing import Protocol
 
 import trio
 
-from pubsub.boundary import Outputs
 from pubsub.core import Core
 from pubsub.driver import Driver
 from pubsub.errors import NotNowError, PullError
@@ -81,7 +80,7 @@ class Logs:
         self._pulls[key] = sender
         try:
             await self._meet(owner)
-            self._driver.call(self._core.pull, owner, id, after, until)
+            self._driver.call(self._core.of_logs, self._core.pulls.pull, owner, id, after, until)
             async for event in receiver:
                 if isinstance(event, PullEnded):
                     if event.outcome is not Outcome.COMPLETE:
@@ -89,16 +88,16 @@ class Logs:
                         raise PullError(message, event.after, event.outcome)
                     return
                 yield event
-                self._driver.call(self._core.pull_more, owner, id)
+                self._driver.call(self._core.of_logs, self._core.pulls.more, owner, id)
         finally:
             del self._pulls[key]
-            self._driver.call(self._core.pull_stop, owner, id)
+            self._driver.call(self._core.of_logs, self._core.pulls.stop, owner, id)
 
     def notified(self, event: RowsAsked[bytes] | RowsPulled | PullEnded) -> None:
         """Take an event of the core."""
         if isinstance(event, RowsAsked):
             if self._log is None or self.nursery is None:
-                self._driver.call(partial(self._answer_none, event))
+                self._answer_none(event)
             else:
                 self.nursery.start_soon(self._serve, event, self._log)
             return
@@ -106,15 +105,17 @@ class Logs:
         if sender is not None:
             sender.send_nowait(event)
 
-    def _answer_none(self, asked: RowsAsked[bytes], at: int) -> Outputs[bytes]:
-        return self._core.answer_rows(at, asked, (), True, kept=False)
+    def _answer_none(self, asked: RowsAsked[bytes]) -> None:
+        serving = self._core.pulls.serving
+        self._driver.call(self._core.of_logs, partial(serving.answer, last=True, kept=False), asked, ())
 
     async def _serve(self, asked: RowsAsked[bytes], log: Log) -> None:
+        serving = self._core.pulls.serving
         try:
             rows, last = await log.rows(asked.machine, asked.after, asked.until, PAGE)
         except LookupError:
-            self._driver.call(partial(self._answer_none, asked))
+            self._answer_none(asked)
         except NotNowError:
-            self._driver.call(self._core.refuse_rows, asked, Reason.BUSY)
+            self._driver.call(self._core.of_logs, serving.refuse, asked, Reason.BUSY)
         else:
-            self._driver.call(self._core.answer_rows, asked, rows, last)
+            self._driver.call(self._core.of_logs, partial(serving.answer, last=last), asked, rows)

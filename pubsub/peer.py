@@ -340,6 +340,7 @@ class _Bell(Tracer):
 
     def machine_dispose(self, machine: Reader) -> None:
         """Publish that it is gone."""
+        self._peer._bells.pop(machine, None)
         self._peer._changed()
 
     def machine_restored(self, machine: Machine) -> None:

@@ -467,7 +467,7 @@ def test_only_so_many_strangers_are_remembered() -> None:
     assert {7, 8} <= dialling.known.keys()  # who is connected, and whom we have dialled ourselves
     assert 10_100 not in dialling.known
     assert 10_101 in dialling.known
-    assert core._streams.keys() == {8}
+    assert core.links.keys() == core.links._streams.keys() == {8}
     core.repair.due = 3600 * SECOND  # which dials somebody by chance, too
     now = 10 * SECOND
     for _ in range(MAX_GONE // MAX_DIALS):

@@ -178,6 +178,19 @@ async def test_a_machine_that_is_disposed_is_gone_too(town: Town, autojump_clock
     assert replica.is_gone
 
 
+async def test_nothing_is_kept_of_machines_that_were_disposed_of(town: Town, autojump_clock: MockClock) -> None:
+    peer = await town.open()
+    doors = [door(f"door{number}") for number in range(20)]
+    for machine in doors:
+        peer.expose(machine)
+        machine.dispose()
+        await trio.sleep(1)
+    assert peer._bells == {}
+    assert len(peer._core.exposing._watchers) == len(peer._core.publisher.exposures) == 1  # where it is
+    with pytest.raises(ExposeError, match="not exposed"):
+        peer.unexpose(doors[-1])
+
+
 async def test_peers_find_each_other_through_the_one_that_they_know(town: Town, autojump_clock: MockClock) -> None:
     first = await town.open()
     others = [await town.open(first) for _ in range(9)]

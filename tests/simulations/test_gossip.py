@@ -14,6 +14,8 @@ import pytest
 from pubsub.accept import Accepted, Acceptor, Verdict
 from pubsub.boundary import LINK, SECOND, SEND
 from pubsub.core import Core
+from pubsub.exposing import Exposing
+from pubsub.hearsay import Hearsay
 from pubsub.ledger import Ledger
 from pubsub.messages import Entries, Frame, Parcel, Summary
 from pubsub.parameters import Parameters
@@ -165,7 +167,7 @@ class ForgetsEpochs(Core[int]):
                 return Accepted(Verdict.DUPLICATE)
             return judge(record, now, limited)
 
-        object.__setattr__(self, "acceptor", _Judging(self.acceptor, careless))
+        object.__setattr__(self.hearsay, "acceptor", _Judging(self.acceptor, careless))
 
 
 class _Judging:
@@ -241,15 +243,23 @@ class SkipsABucket(Core[int]):
         self.repair.__class__ = Partly
 
 
+class Timeless(Exposing[int]):
+    """Publishes in one epoch only."""
+
+    def publish(self, now: int, out: Any) -> None:
+        self.publisher.epoch = 7
+        super().publish(now, out)
+
+    def outlive(self, header: Any, now: int, out: Any) -> None:
+        return
+
+
 class ForgetsItsEpoch(Core[int]):
     """Begins every life in the same epoch, with version 1: its clock goes back."""
 
-    def _publish(self, now: int, out: Any) -> None:
-        self.publisher.epoch = 7
-        super()._publish(now, out)
-
-    def _outlive(self, header: Any, now: int, out: Any) -> None:
-        return
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.exposing.__class__ = Timeless
 
 
 class NeverDialsAgain(Core[int]):
@@ -261,14 +271,24 @@ class NeverDialsAgain(Core[int]):
         return outputs
 
 
-class NeverAsks(Core[int]):
-    """Has gaps and leaves them, where nobody repairs them either."""
+class Incurious(Hearsay[int]):
+    """Wants nothing of its neighbours."""
 
-    def _consider(self, parcel: Any, peer: int | None, now: int, out: Any, *, limited: bool) -> Verdict:
-        verdict = super()._consider(parcel, peer, now, out, limited=limited)
+    __slots__ = ()
+
+    def record(self, parcel: Any, peer: int | None, now: int, out: Any, *, limited: bool) -> Verdict:
+        verdict = super().record(parcel, peer, now, out, limited=limited)
         for link in self.links.values():
             link.wants.clear()
         return verdict
+
+
+class NeverAsks(Core[int]):
+    """Has gaps and leaves them, where nobody repairs them either."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.hearsay.__class__ = Incurious
 
 
 class IgnoresCredit(Core[int]):

@@ -47,17 +47,26 @@ class Logs(Checker):
             self.kept.append((life, last[1] + 1 if last[0] == life else 1, b"%d.%d" % event.state.order + bytes(ROW)))
         elif isinstance(event, RowsAsked):
             assert (peer, event.peer, event.machine) == (OWNER, PULLER, MACHINE)
-            self._do(soon, OWNER, lambda node, at: node.answer_rows(at, event, *self._rows(event)))
+            self._do(soon, OWNER, lambda node, at: self._answer(node, at, event))
         elif isinstance(event, RowsPulled):
             self.pulled += event.rows
             self.missing += event.missing
-            self._do(soon, PULLER, lambda node, at: node.pull_more(at, event.owner, MACHINE))
+            self._do(soon, PULLER, lambda node, at: self._more(node, at, event))
         elif isinstance(event, PullEnded):
             self.outcomes.append(event.outcome)
             self._do(now + SECOND, PULLER, self.pull)
 
     def _do(self, at: int, peer: int, call: Callable[[Any, int], Outputs[int]]) -> None:
         self.simulation.call(at, peer, call)
+
+    def _answer(self, node: Any, now: int, event: RowsAsked[int]) -> Outputs[int]:
+        rows, last = self._rows(event)
+        outputs: Outputs[int] = node.of_logs(now, node.pulls.serving.answer, event, rows, last=last)
+        return outputs
+
+    def _more(self, node: Any, now: int, event: RowsPulled) -> Outputs[int]:
+        outputs: Outputs[int] = node.of_logs(now, node.pulls.more, event.owner, MACHINE)
+        return outputs
 
     def _rows(self, event: RowsAsked[int]) -> tuple[list[PulledRow], bool]:
         rows = [row for row in self.kept if row[:2] > event.after]
@@ -69,7 +78,7 @@ class Logs(Checker):
         if isinstance(core, Core):
             self.owner = core.identity.owner
         after = self.pulled[-1][:2] if self.pulled else START
-        outputs: Outputs[int] = node.pull(now, self.owner, MACHINE, after)
+        outputs: Outputs[int] = node.of_logs(now, node.pulls.pull, self.owner, MACHINE, after)
         return outputs
 
 
