@@ -94,10 +94,12 @@ if TYPE_CHECKING:
     from asyncmachine.history_log import HistoryLog
     from asyncmachine.mirror_log import Mirror, open_mirror
     from asyncmachine.observer import Observer, open_observer
-    from graph.errors import GraphError, NotInGraphError
+    from graph.errors import GraphError, NotInGraphError, NotRecordedError, TakenOverError
     from graph.formats import graph_formats
     from graph.graph import Graph
     from graph.parts import EdgeKey, Link, Vertex, machine_vertex, peer_vertex, state_vertex
+    from graph.past import PastGraph
+    from graph.recorder import RecordedGraph, open_graph
     from graph.view import View
     from history import (
         Diff,
@@ -197,19 +199,24 @@ _LATE = {
     "Link": "graph.parts",
     "Mirror": "asyncmachine.mirror_log",
     "NotInGraphError": "graph.errors",
+    "NotRecordedError": "graph.errors",
     "Observer": "asyncmachine.observer",
     "Parameters": "pubsub.parameters",
+    "PastGraph": "graph.past",
     "Peer": "pubsub.peer",
     "PeerInfo": "pubsub.peer",
     "PubsubError": "pubsub.errors",
     "PullError": "pubsub.errors",
+    "RecordedGraph": "graph.recorder",
     "Replica": "pubsub.replica",
     "Status": "pubsub.members",
+    "TakenOverError": "graph.errors",
     "TransportError": "pubsub.transport.errors",
     "Vertex": "graph.parts",
     "View": "graph.view",
     "graph_formats": "graph.formats",
     "machine_vertex": "graph.parts",
+    "open_graph": "graph.recorder",
     "open_mirror": "asyncmachine.mirror_log",
     "open_observer": "asyncmachine.observer",
     "open_peer": "pubsub.opening",
@@ -267,10 +274,12 @@ __all__ = [
     "Network",
     "NotInGraphError",
     "NotOpenError",
+    "NotRecordedError",
     "Observer",
     "Options",
     "Page",
     "Parameters",
+    "PastGraph",
     "Peer",
     "PeerInfo",
     "PendingError",
@@ -283,6 +292,7 @@ __all__ = [
     "Questions",
     "Reader",
     "Record",
+    "RecordedGraph",
     "Recorder",
     "Replica",
     "Result",
@@ -298,6 +308,7 @@ __all__ = [
     "Status",
     "Step",
     "StorageError",
+    "TakenOverError",
     "Ticket",
     "Time",
     "Tracer",
@@ -336,6 +347,7 @@ __all__ = [
     "next_active_in",
     "next_inactive",
     "next_inactive_in",
+    "open_graph",
     "open_history",
     "open_machine",
     "open_mirror",
