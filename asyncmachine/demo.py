@@ -84,7 +84,16 @@ def demo(
     all, records them, and shows how everything is. Ctrl-C ends it early, and tells what is known by then.
     """
     began = time.monotonic()
-    legs = _legs(data, since, until)
+    try:
+        legs = _legs(data, since, until)
+        _record(tuple(legs), speed or None, url, began, live=not (no_tty or as_json), as_json=as_json)
+    except KeyboardInterrupt:
+        click.echo("Interrupted before it began.", err=True)
+
+
+def _record(
+    legs: tuple[Leg, ...], speed: float | None, url: str | None, began: float, *, live: bool, as_json: bool
+) -> None:
     from asyncmachine.flights.place import PlaceError, place_for
     from asyncmachine.flights.warm import warm_up
     from history.errors import HistoryError
@@ -92,13 +101,11 @@ def demo(
     warm_up()
     try:
         with place_for(url) as place:
-            _run(tuple(legs), speed or None, place, began, live=not (no_tty or as_json), as_json=as_json)
+            _run(legs, speed, place, began, live=live, as_json=as_json)
     except PlaceError as error:
         raise _Misasked(str(error)) from error
     except (HistoryError, OSError) as error:
         raise _Wrong(str(error)) from error
-    except KeyboardInterrupt:
-        click.echo("Interrupted before it began.", err=True)
 
 
 def _run(legs: tuple[Leg, ...], speed: float | None, url: str, began: float, *, live: bool, as_json: bool) -> None:
@@ -122,6 +129,7 @@ def _run(legs: tuple[Leg, ...], speed: float | None, url: str, began: float, *, 
     if as_json:
         click.echo(json.dumps(report.as_json(found)))
     else:
+        console.print()
         report.show(found, console)
 
 

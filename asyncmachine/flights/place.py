@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from history.errors import HistoryError
+from history.errors import HistoryError, VersionError
 from history.places import data_directory
 from history.store import MachineRow
 
@@ -57,10 +57,13 @@ def _check_empty(url: str) -> None:
 
 def _check_ours(path: Path) -> None:
     otherwise = "move it away, or record elsewhere with --history FILE"
+    found: list[MachineRow] | None
     try:
         found = _machines(f"sqlite:///{path}")
-    except HistoryError as error:
-        raise PlaceError(f"{path} is not the history of a demo ({error}): {otherwise}") from None
+    except VersionError:
+        raise PlaceError(f"{path} was made by a newer version of this program: {otherwise}") from None
+    except HistoryError:
+        found = None
     if found is None or not all(any(tag.startswith(OURS) for tag in machine.tags) for machine in found):
         raise PlaceError(f"{path} is not the history of a demo: {otherwise}")
 

@@ -135,8 +135,8 @@ async def ask(
         carriers.setdefault(carrier, Counter()).update(words)
         if words[0] == "cancelled":
             examples.append(then.machine)
-    moment = MOMENT if start < MOMENT <= until else (start + (until - start) // 2) // HOUR * HOUR
-    network = await store.network(max(moment, start) + SETTLED)
+    moment = MOMENT if start < MOMENT <= until else max((start + (until - start) // 2) // HOUR * HOUR, start)
+    network = await store.network(moment + SETTLED)
     airborne = dict.fromkeys(airports, 0)
     moods = {}
     for then in network.values():
@@ -214,14 +214,17 @@ def _grid(*titles: str) -> Table:
 
 
 def _flights(report: Report) -> Table:
-    stages = [word for word in (*ENDS, *(word for _, word in reversed(STAGES))) if report.totals.get(word)]
-    stages = list(dict.fromkeys([*ENDS, *stages]))
-    table = _grid("flights", *(f">{word}" for word in stages), ">in all", ">delayed")
-    for code, counts in [*sorted(report.flights.items()), ("together", report.totals)]:
-        whole = sum(counts.get(word, 0) for word in stages)
-        cells = [Text(f"{counts.get(word, 0):,}", STYLES.get(word, "") if counts.get(word) else "") for word in stages]
-        style = "bold" if code == "together" else ""
-        table.add_row(code, *cells, f"{whole:,}", f"{counts.get('delayed', 0):,}", style=style)
+    columns: dict[str, tuple[str, ...]] = {word: (word,) for word in ENDS}
+    if not report.is_whole:
+        columns |= {"airborne": ("airborne",), "waiting": ("scheduled", "boarding")}
+    columns |= {"in all": tuple(word for _, word in STAGES), "delayed": ("delayed",)}
+    table = _grid("flights", *(f">{title}" for title in columns))
+    for code, counts in [*sorted(report.flights.items()), ("all", report.totals)]:
+        cells = []
+        for title, words in columns.items():
+            count = sum(counts.get(word, 0) for word in words)
+            cells.append(Text(f"{count:,}", STYLES.get(title, "") if count else ""))
+        table.add_row(code, *cells, style="bold" if code == "all" else "")
     return table
 
 
@@ -267,7 +270,7 @@ def suggestions(report: Report) -> Iterator[str]:
     code = min(report.flights)
     place = url.removeprefix("sqlite:///") if url.startswith("sqlite:///") else url
     yield f"export AM_HISTORY={shlex.quote(_short(place))}"
-    yield f"am history intervals {code} Closed --since {minute(report.start)} --until {minute(report.until)}"
+    yield f"am history intervals {code} Closed --until {minute(report.until)}"
     yield f"am history show {code} --at {minute(report.moment)}"
     yield f"am history log {code} --since {minute(report.moment)} --limit 5"
     if report.example:

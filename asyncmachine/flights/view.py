@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -21,8 +21,9 @@ from asyncmachine.flights.report import STYLES, minute
 
 FRAMES = 4  # a second
 LINES = 16  # of a whole replay, without a terminal
-WIDTH = 110  # characters: wider than that it would only be emptier
 
+#: Titles (``>``: to the right) with the least width, in which what they have mostly fits, so that nothing moves.
+_COLUMNS = {"peer": 8, ">process": 7, "state": 8, ">machines": 8, ">changes": 7, ">p50/p99": 10, "airport": 21}
 _STATUS = {"alive": "green", "suspect": "yellow", "dead": "red", "killed": "red"}
 
 
@@ -54,11 +55,11 @@ class Screen:
 
     def __init__(self, console: Console, *, live: bool) -> None:
         self.console = console
-        self._live = live
+        self.live = live
 
     async def run(self, scene: Scene) -> None:
         """Show it until cancelled."""
-        if self._live:
+        if self.live:
             await self._draw(scene)
         else:
             await self._tell(scene)
@@ -87,7 +88,7 @@ class Screen:
 
     def say(self, text: str) -> None:
         """Print a line, if nothing is drawn."""
-        if not self._live:
+        if not self.live:
             self.console.print(Text(text), soft_wrap=True)
 
 
@@ -124,8 +125,9 @@ def _top(scene: Scene, seconds: float) -> RenderableType:
 
 def _peers(scene: Scene) -> RenderableType:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("peer", ">process", "state", ">machines", ">changes", ">p50/p99", "airport"):
-        table.add_column(title.removeprefix(">"), justify="right" if title.startswith(">") else "left", no_wrap=True)
+    for title, width in _COLUMNS.items():
+        justify: JustifyMethod = "right" if title.startswith(">") else "left"
+        table.add_column(title.removeprefix(">"), justify=justify, min_width=width, no_wrap=True)
     tower = scene.tower
     for code, seen in tower.airports.items():
         status = scene.status(code)

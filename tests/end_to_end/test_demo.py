@@ -30,7 +30,7 @@ from history.sql import SqlStore
 
 AM = Path(sys.executable).with_name("am")
 DATA = Path(__file__).parents[2] / "asyncmachine" / "flights" / "flights-2013-02.csv.gz"
-SINCE, UNTIL = "2013-02-09T11:00Z", "2013-02-10T00:00Z"  # the second half of the blizzard, and the first departures
+SINCE, UNTIL = "2013-02-09T13:00Z", "2013-02-09T21:00Z"  # the end of the blizzard, and the first departures
 PATIENCE = 300.0  # s for anything at all: a bound, not a measure
 MINUTE = timedelta(minutes=1)
 
@@ -282,3 +282,46 @@ def test_when_it_is_killed_nothing_is_left_running(tmp_path: Path) -> None:
         running.until(10)
         running.process.kill()
         wait_for(lambda: not any(is_alive(pid) for pid in running.pids.values()))
+
+
+PROGRAM = """
+import socket
+from pathlib import Path
+
+import trio
+from rich.console import Console
+
+from asyncmachine.flights.data import read_legs
+from asyncmachine.flights.fleet import FleetError
+from asyncmachine.flights.process import describe
+from asyncmachine.flights.supervisor import Settings, run
+from asyncmachine.flights.view import Screen
+
+if __name__ == "__main__":
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    legs = tuple(leg for leg in read_legs() if leg.origin == "EWR")[:50]
+    listen = (f"/ip4/127.0.0.1/tcp/{port}",)  # where the observer is then, so the airport cannot be
+    settings = Settings(legs=legs, speed=None, url="memory:", listen=listen)
+    try:
+        trio.run(run, settings, Screen(Console(), live=False))
+    except* FleetError as error:
+        print(describe(error))
+"""
+
+
+def test_an_airport_that_cannot_be_there_ends_all_with_one_line(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    done = subprocess.run(
+        [sys.executable, str(program)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE,
+        env={**os.environ, "PYTHONPATH": str(DATA.parents[2])},
+    )
+    assert re.search(r"EWR has ended: .*/tcp/\d+", done.stdout), done.stdout + done.stderr
+    assert len(done.stdout.splitlines()) == 1
+    assert "Traceback" not in done.stderr
