@@ -5,7 +5,7 @@ hearsay, exposing               what is heard of others, and passed on; this pee
 events, links, dialling         what the core tells; all links and what they share; whom to dial again
 epochs                          which epoch of a key comes next, kept on the disk
 eager, link, repair, messages   the planes that carry records, and what peers say on them
-catalog                         schemas by their hash, fetched once
+schemas, catalog                schemas as bytes, and their hash; each fetched once
 pull, serve                     the log of a machine, pulled from its owner
 codec                           all that peers say, as bytes
 wire, record, proof, errors     canonical bytes; what an owner signs; evidence against one that cheats; what goes wrong

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from operator import lt
 
 from machine import Reader, Schema
-from pubsub.catalog import schema_hash
 from pubsub.errors import ExposeError, IdentityError
 from pubsub.hlc import HybridClock
 from pubsub.identity import Domain, Identity
@@ -32,6 +31,7 @@ from pubsub.record import (
     Header,
     Record,
 )
+from pubsub.schemas import schema_hash
 from pubsub.state import MachineState, OwnerState, root_of
 
 DEFAULT_LEASE = 60  # s

@@ -20,7 +20,6 @@ from rich.progress import track
 
 from machine import Machine, Schema, SchemaError, State
 from pubsub.accept import Acceptor, Verdict
-from pubsub.catalog import decode_schema, encode_schema
 from pubsub.errors import WireError
 from pubsub.hlc import HybridClock
 from pubsub.identity import Domain, Identity, short_of
@@ -28,6 +27,7 @@ from pubsub.ledger import Ledger
 from pubsub.proof import Proof, decode_proof
 from pubsub.publisher import Publisher
 from pubsub.record import Record, decode_record
+from pubsub.schemas import decode_schema, encode_schema
 from pubsub.state import OwnerState
 from pubsub.wire import varint
 from simulations.fuzz_messages import Messages

@@ -21,7 +21,7 @@ from pubsub import Description, Domain, Header, Identity, MachineState, OwnerSta
 from pubsub.accept import Verdict
 from pubsub.boundary import CATALOG, HISTORY, LINK, SYNC, TOPIC
 from pubsub.buckets import Buckets
-from pubsub.catalog import CatalogCounts, decode_schema, encode_schema, hash_of_body
+from pubsub.catalog import CatalogCounts
 from pubsub.codec import ConnectionCodec
 from pubsub.identity import short_of
 from pubsub.link import LinkCounts
@@ -46,6 +46,7 @@ from pubsub.proof import decode_proof
 from pubsub.pull import Outcome, PullCounts
 from pubsub.record import BYE, decode_record
 from pubsub.repair import RepairCounts
+from pubsub.schemas import decode_schema, encode_schema, hash_of_body
 from pubsub.serve import ServingCounts
 from pubsub.state import merge, root_of
 from pubsub.suspicion import decode_suspicion, suspect

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from machine import Machine, Schema, SchemaError, State
 from pubsub import Domain, ExposeError, HybridClock, Identity, IdentityError, Publisher, Record, decode_record, merge
-from pubsub.catalog import schema_hash
 from pubsub.publisher import DEFAULT_LEASE, describe
 from pubsub.record import MAX_EPOCH, MAX_ID, MAX_LEASE, MAX_MACHINES, MAX_RECORD, MAX_STATES, MAX_TAGS, MAX_TICK
+from pubsub.schemas import schema_hash
 
 ANNA = Identity(bytes(range(32)))
 DOMAIN = Domain("topic")

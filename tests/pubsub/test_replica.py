@@ -30,9 +30,10 @@ from machine import (
 )
 from pubsub import Domain, Identity
 from pubsub.boundary import NOTIFY, SECOND, SEND, WAKE, Host, Outputs
-from pubsub.catalog import SchemaKnown, schema_hash
+from pubsub.catalog import SchemaKnown
 from pubsub.core import Core
 from pubsub.replica import Replica
+from pubsub.schemas import schema_hash
 from simulations.conditions import Conditions
 from simulations.disk import Disk
 from simulations.faults import Crash, Heal, Partition, Restart
