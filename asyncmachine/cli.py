@@ -17,6 +17,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "completion": ("asyncmachine.completion", "completion", "Print what lets bash or zsh complete this command."),
     "demo": ("asyncmachine.demo", "demo", "Replay four days of flights: a peer for each airport, and one that observes."),
     "doctor": ("asyncmachine.doctor_cli", "doctor", "Check the installation, and what a peer needs."),
+    "graph": ("asyncmachine.graph_cli", "graph", "Ask what was connected to what, and export it."),
     "history": ("asyncmachine.history_cli", "history", "Ask what recorded machines were and did, and export it."),
     "key": ("asyncmachine.key_cli", "key", "Make a key file, and show whose it is."),
     "peer": ("asyncmachine.peer_cli", "peer", "Run a peer with your machines, and list those of a network."),

@@ -102,6 +102,15 @@ class View:
             if wanted is None or (isinstance(part.key, EdgeKey) and part.key.link in wanted)
         ]
 
+    def only(self, vertices: Iterable[Vertex]) -> View:
+        """Return the graph of some vertices, and of the edges between them."""
+        wanted = dict.fromkeys(vertices)
+        rows = [row for row in self._vertex_rows.tolist() if self._vertices.keys[row] in wanted]
+        keys = zip(self._edge_rows.tolist(), self._edge_keys(), strict=True)
+        edge_rows = [row for row, key in keys if key.source in wanted and key.target in wanted]
+        made = (np.array(found, dtype=np.intp) for found in (rows, edge_rows))
+        return View(self.at, self._vertices, next(made), self._edges, next(made), self._numbers)
+
     def __contains__(self, key: Key) -> bool:
         if isinstance(key, Vertex):
             return key in self._index()

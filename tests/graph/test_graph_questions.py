@@ -83,6 +83,13 @@ def test_neighbours_are_told_with_their_distance(house: View) -> None:
     assert ahead == {state_vertex("light", "N"): 1}
 
 
+def test_a_part_of_a_graph_has_the_edges_between_its_vertices(house: View) -> None:
+    part = house.only([state_vertex("door", "O"), state_vertex("light", "N"), machine_vertex("nobody")])
+    assert [str(one.key) for one in part] == ["door.O", "light.N", "door.O -pipe add-> light.N"]
+    assert part.path(state_vertex("door", "O"), state_vertex("light", "N")) is not None
+    assert len(house.only([])) == 0
+
+
 def test_parts_of_the_graph_can_be_picked(house: View) -> None:
     assert len(house.vertices(Kind.MACHINE)) == 3
     assert {part.key for part in house.vertices(Kind.STATE, machine="alarm")} == {state_vertex("alarm", "R")}
