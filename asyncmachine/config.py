@@ -46,6 +46,7 @@ class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     mdns: bool = False
     machines: list[str] = []
     history: str | None = None
+    observe: bool = False
     metrics: str | None = None
     log: LogFormat = "text"
     log_level: LogLevel = "info"
@@ -134,6 +135,8 @@ class Settings:
 
             with self.blame("history"):
                 open_store(self.history_url).close()
+        elif self.config.observe:
+            raise ConfigError(f"{self.places['observe']}: there is no history to keep it in: give one (history)")
 
     def check_network(self) -> None:
         """Read the key, if it is there, and all addresses and peer ids. Imports libp2p.

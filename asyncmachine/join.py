@@ -89,8 +89,8 @@ class Guest:
             return f"{told}, and {strangers} connections were of strangers: does the topic, or its key, differ?"
         if config.allow is not None and config.key is None:
             return f"{told}: the topic is closed (allow), so give --key FILE of a peer that it allows"
-        where = ", ".join(config.connect)
-        return f"{told}{f' at {where}' if where else ''}: does it run there, with the same topic and topic key?"
+        where = f" at {', '.join(config.connect)}" if config.connect else ""
+        return f"{told}{where}: is it there, with this topic and topic key, and does it allow this guest (--key)?"
 
     def find(self, id: str, owner: str | None) -> list[Replica]:
         """Return the machines of an id that are known, of all owners or of one, given by the end of its peer id."""

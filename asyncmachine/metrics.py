@@ -4,6 +4,7 @@
     asyncmachine_peer_members{status}                members by what they are held for
     asyncmachine_machine_…{machine}                  own machines: `machine.statistics()`, ticks and activity of states
     asyncmachine_history_…, asyncmachine_log_…       what `history.statistics()` says; and the log that others pull
+    asyncmachine_observer_…                          the logs of others
 
 Nothing is kept here and nothing counted twice: a collector reads the objects themselves, in their own thread.
 """
@@ -21,6 +22,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from asyncmachine import __version__
+from asyncmachine.observer import Observer
 from history import History
 from machine import Machine
 from pubsub.members import Status
@@ -41,6 +43,7 @@ class PeerCollector(Collector):
         machines: returns the machines that it shares now.
         history: that records them.
         served: the counters of what others have pulled of it, a dataclass.
+        observer: returns what keeps the logs of others, if anything does.
     """
 
     def __init__(
@@ -50,12 +53,14 @@ class PeerCollector(Collector):
         machines: Callable[[], Sequence[Machine]],
         history: History | None = None,
         served: Any = None,
+        observer: Callable[[], Observer | None] = lambda: None,
     ) -> None:
         self._peer = peer
         self._topic = topic
         self._machines = machines
         self._history = history
         self._served = served
+        self._observer = observer
 
     def collect(self) -> Iterator[Metric]:
         """Return everything as it is now."""
@@ -65,6 +70,9 @@ class PeerCollector(Collector):
         yield from self._of_machines()
         if self._history is not None:
             yield from self._of_history(self._history)
+        observer = self._observer()
+        if observer is not None:
+            yield from self._of_observer(observer)
         if self._served is not None:
             for field in fields(self._served):
                 name = f"asyncmachine_log_{field.name}"
@@ -117,6 +125,21 @@ class PeerCollector(Collector):
                 yield _metric(name + "_seconds", "Time for which producers were held up", value)
             else:
                 yield _metric(name, f"History: {field.name}", value, gauge=field.name in HISTORY_GAUGES)
+
+    def _of_observer(self, observer: Observer) -> Iterator[Metric]:
+        statistics = observer.statistics()
+        for field in fields(statistics):
+            if field.name != "counts":
+                name = f"asyncmachine_observer_{field.name}"
+                yield _metric(name, f"Logs of others: {field.name}", getattr(statistics, field.name), gauge=True)
+        for field in fields(statistics.counts):
+            if field.name != "ended":
+                name = f"asyncmachine_observer_{field.name}"
+                yield _metric(name, f"Logs of others: {field.name}", getattr(statistics.counts, field.name))
+        ended = CounterMetricFamily("asyncmachine_observer_ended", "How pulls of logs ended", labels=["how"])
+        for how, count in statistics.counts.ended.items():
+            ended.add_metric([how], count)
+        yield ended
 
 
 def make_registry(collector: PeerCollector) -> CollectorRegistry:

@@ -31,6 +31,7 @@ def peer() -> None:
 @click.option("--announce", multiple=True, metavar="ADDRESS", help="Where it is said to be, behind a router.")
 @click.option("--allow", multiple=True, metavar="PEER", help="Only these peer ids may take part. Repeatable.")
 @click.option("--history", metavar="URL", help="Record the machines there, and bring them back from there.")
+@click.option("--observe", is_flag=True, help="Keep the machines of all others in the history, too.")
 @click.option("--metrics", metavar="HOST:PORT", help="Serve /metrics for Prometheus; without a host, on loopback.")
 @click.option("--log", type=click.Choice(["text", "json"]), help="How the log on stderr is written.  [default: text]")
 @click.option(
@@ -56,7 +57,7 @@ def run_peer(ctx: click.Context, /, sources: tuple[str, ...], as_json: bool, **_
         files = [source for source in sources if source.endswith(".toml")]
         if len(files) > 1:
             raise ConfigError(f"one configuration is for one peer: start another one for {files[1]}")
-        options = options_of(ctx, "listen", "announce", "allow", "history", "metrics", "log", "log_level")
+        options = options_of(ctx, "listen", "announce", "allow", "history", "observe", "metrics", "log", "log_level")
         options["machines"] = [source for source in sources if source not in files]
         settings = settings_of(Path(files[0]) if files else None, options)
         config = settings.config

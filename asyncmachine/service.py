@@ -24,6 +24,7 @@ import trio
 from asyncmachine import HistoryLog
 from asyncmachine.config import Settings
 from asyncmachine.errors import TargetError
+from asyncmachine.observer import Observer, open_observer
 from asyncmachine.stop import heed_signals
 from asyncmachine.target import Loaded, Program, machines_of
 from history import History, Recorder, open_history
@@ -76,6 +77,7 @@ class Service:
         self._transport = transport
         self._machines: dict[Machine, None] = {}
         self._restored: list[str] = []
+        self._observer: Observer | None = None
         self._public: dict[str, None] = {}  # ids that were published last
         self._rung = trio.Event()
         self._failed = False
@@ -131,10 +133,15 @@ class Service:
                 from asyncmachine.metrics_server import serve_metrics
 
                 served = None if log is None else log.counts
-                collector = PeerCollector(peer, settings.topic, lambda: list(self._machines), history, served)
+                collector = PeerCollector(
+                    peer, settings.topic, lambda: list(self._machines), history, served, lambda: self._observer
+                )
                 url = await stack.enter_async_context(serve_metrics(bound, make_registry(collector)))
             self._holders = await stack.enter_async_context(trio.open_nursery())
-            await self._work(peer, history, url)
+            async with AsyncExitStack() as observing:  # it ends first: it asks others by this peer
+                if config.observe and history is not None:
+                    self._observer = await observing.enter_async_context(open_observer(history, peer))
+                await self._work(peer, history, url)
             await peer.leave()
             for recorder in [one for machine in self._machines for one in machine.tracers if isinstance(one, Recorder)]:
                 recorder.stop()

@@ -17,8 +17,10 @@ import pytest
 import trio
 from click.testing import CliRunner
 
+from asyncmachine import HistoryLog
 from asyncmachine.cli import main
 from asyncmachine.metrics import PeerCollector, make_registry
+from asyncmachine.observer import open_observer
 from history import open_history
 from machine import Machine, Schema, State
 from pubsub.opening import open_peer
@@ -132,10 +134,12 @@ async def test_every_metric_is_in_the_table(tmp_path: Path) -> None:
     machine = Machine(Schema({"On": State()}), id="lamp")
     async with open_history("memory:") as history, open_peer("doc", listen=()) as peer:
         await trio.lowlevel.checkpoint()
-        from asyncmachine import HistoryLog
-
-        collector = PeerCollector(peer, "doc", lambda: [machine], history, HistoryLog(history).counts)
-        names = {sample.name for metric in make_registry(collector).collect() for sample in metric.samples}
+        async with open_observer(history, peer) as observer:
+            served = HistoryLog(history).counts
+            collector = PeerCollector(peer, "doc", lambda: [machine], history, served, lambda: observer)
+            observer.counts.ended["complete"] = 1
+            found = list(make_registry(collector).collect())
+        names = {sample.name for metric in found for sample in metric.samples}
     patterns = [re.compile(re.sub("<[a-z]+>", r"\\w+", name)) for name in told]
     assert {n for n in names if not n.startswith("process_") and not any(p.fullmatch(n) for p in patterns)} == set()
     assert {p.pattern for p in patterns if not any(p.fullmatch(n) for n in names)} == set()

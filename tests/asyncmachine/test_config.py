@@ -90,6 +90,7 @@ VALUES = [
     ('topic_key_file = "no"', "No such file or directory: "),
     ('history = "mysql://x/y"', "only sqlite and postgresql are known"),
     ('history = "://"', "is no database URL"),
+    ("observe = true", "there is no history to keep it in"),
 ]
 
 

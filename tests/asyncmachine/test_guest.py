@@ -120,7 +120,7 @@ async def test_a_guest_that_finds_nobody_says_why_that_may_be(town: Town, autoju
         address = one.addresses[0]
     began = trio.current_time()
     async with join(settings(connect=[address]), transport=town.transport) as guest:
-        with pytest.raises(NobodyError, match=f"within 4 s at {address}: does it run there"):
+        with pytest.raises(NobodyError, match=f"within 4 s at {address}: is it there, with this topic"):
             await guest.settled(4)
         assert trio.current_time() - began == pytest.approx(4)
     async with join(settings(connect=[address], allow=["x"]), transport=town.transport) as guest:
