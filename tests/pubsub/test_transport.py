@@ -7,7 +7,7 @@ tests by a place of its own. In memory time is virtual; on libp2p it is real, an
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -15,24 +15,24 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from machine import Machine, Schema, State
-from pubsub import Domain, HybridClock, Identity, Publisher
+from pubsub import Domain, Identity
 from pubsub.boundary import LINK, SECOND, SYNC, Message
-from pubsub.messages import Frame, Parcel, Summary
+from pubsub.messages import Frame, Summary
 from pubsub.transport import (
     Connection,
     ConnectionLost,
     DialError,
     MemoryNetwork,
     MemoryTransport,
-    Overrun,
     Steady,
     Transport,
 )
 from pubsub.transport.addresses import id_of
 from pubsub.transport.libp2p import Libp2pTransport, open_libp2p
+from tests.pubsub.transports import big, connect, overrun, parcels, read_all, until
 
 MS = SECOND // 1000
+TOPIC = Domain("topic")
 
 
 class Place(Protocol):
@@ -89,7 +89,7 @@ class Libp2pPlace:
     async def _run(self, identity: Identity, task_status: trio.TaskStatus[Libp2pTransport]) -> None:
         ended = trio.Event()
         with trio.CancelScope() as scope:
-            async with open_libp2p(identity, topic=Domain("topic"), gossip=True, backlog=50_000) as transport:
+            async with open_libp2p(identity, topic=TOPIC, gossip=True, backlog=50_000) as transport:
                 self._open[transport.peer] = transport, scope, ended
                 task_status.started(transport)
                 await trio.sleep_forever()
@@ -105,13 +105,6 @@ class Libp2pPlace:
 
     async def rest(self, seconds: float) -> None:
         await trio.sleep(1.2 if seconds > 1 else 0.2)  # more than a heartbeat of gossipsub, or a little
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for what is to come, at most 20 s."""
-    with trio.fail_after(20):
-        while not holds():  # noqa: ASYNC110 - nobody rings an event for it
-            await trio.sleep(0.02)
 
 
 def full_of(peer: bytes) -> str:
@@ -145,48 +138,6 @@ async def pair(place: Place) -> tuple[Connection[Any], Connection[Any]]:
     """Connect two peers and return both ends, that of the dialler first."""
     left, right = await place.open("left"), await place.open("right")
     return await connect(left, right)
-
-
-async def connect(left: Transport[Any], right: Transport[Any]) -> tuple[Connection[Any], Connection[Any]]:
-    ours = await left.dial(right.peer)
-    return ours, await right.accept()
-
-
-def big(number: int) -> Summary:
-    """Return a message of 4 kB that is known by its number."""
-    return Summary((number,) * 1024)
-
-
-def overrun(connection: Connection[Any]) -> int:
-    """Send big messages until no more may wait, and return how many were taken."""
-    for number in range(100_000):
-        try:
-            connection.send(SYNC, 1, big(number))
-        except Overrun:
-            return number
-    raise AssertionError("what waits has no bound")
-
-
-async def read_all(connection: Connection[Any]) -> None:
-    while True:
-        await connection.receive()
-
-
-def parcels() -> Callable[[], Parcel]:
-    """Return how to make records of one owner, each a new one: what a topic carries."""
-    domain = Domain("topic")
-    publisher = Publisher(Identity(b"o" * 32), domain, HybridClock(lambda: 1_700_000_000_000), 1)
-    machine = Machine(Schema({"S": State()}), id="m")
-    publisher.expose(machine)
-
-    def make() -> Parcel:
-        machine.toggle("S")
-        publisher.changed(publisher.exposures[0])
-        record = publisher.flush()
-        assert record is not None
-        return Parcel.of(record)
-
-    return make
 
 
 # -- connections
@@ -422,7 +373,7 @@ async def line(place: Place, nursery: trio.Nursery, *agrees: bool) -> list[Ear]:
 async def test_what_is_published_reaches_everybody_once_and_not_its_publisher(
     place: Place, clock: MockClock | None
 ) -> None:
-    make = parcels()
+    make = parcels(TOPIC)
     async with trio.open_nursery() as nursery:
         ears = await line(place, nursery, True, True, True, True)
         await ears[3].dial(ears[0], nursery)  # a ring: there are two ways to everybody
@@ -437,7 +388,7 @@ async def test_what_is_published_reaches_everybody_once_and_not_its_publisher(
 
 
 async def test_what_a_judge_refuses_is_not_passed_on(place: Place, clock: MockClock | None) -> None:
-    make = parcels()
+    make = parcels(TOPIC)
     async with trio.open_nursery() as nursery:
         ears = await line(place, nursery, True, True, False, True)
         said = make()
@@ -449,7 +400,7 @@ async def test_what_a_judge_refuses_is_not_passed_on(place: Place, clock: MockCl
 
 
 async def test_a_topic_goes_on_without_those_that_have_left(place: Place, clock: MockClock | None) -> None:
-    make = parcels()
+    make = parcels(TOPIC)
     async with trio.open_nursery() as nursery:
         ears = await line(place, nursery, True, True, True)
         await place.kill(ears[2].transport)

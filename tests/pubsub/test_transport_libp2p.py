@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -36,11 +36,10 @@ from libp2p.utils import encode_varint_prefixed
 from libp2p.utils.address_validation import is_ipv6_available
 from multiaddr import Multiaddr
 
-from machine import Machine, Schema, State
-from pubsub import Domain, HybridClock, Identity, Publisher
+from pubsub import Domain, Identity
 from pubsub.boundary import LINK, SYNC, Message
 from pubsub.codec import encode
-from pubsub.messages import Frame, Parcel, Summary
+from pubsub.messages import Frame, Summary
 from pubsub.transport import AddressError, ConnectionLost, DialError, ListenError, Overrun, TransportError
 from pubsub.transport.addresses import id_of
 from pubsub.transport.framing import frame
@@ -48,6 +47,7 @@ from pubsub.transport.gossipsub import MESHSUB, Gossip, topic_name
 from pubsub.transport.libp2p import Libp2pTransport, open_libp2p
 from pubsub.transport.line import JOIN, Line
 from pubsub.transport.meeting import PROTOCOL
+from tests.pubsub.transports import parcels, until
 
 HOME = Domain("home")
 
@@ -58,13 +58,6 @@ def identity(name: str) -> Identity:
 
 def opened(name: str, **options: Any) -> Any:
     return open_libp2p(identity(name), **{"topic": HOME, "gossip": False, **options})
-
-
-async def until(holds: Callable[[], object]) -> None:
-    """Wait for what is to come, at most 20 s."""
-    with trio.fail_after(20):
-        while not holds():  # noqa: ASYNC110 - nobody rings an event for it
-            await trio.sleep(0.01)
 
 
 async def connect(left: Libp2pTransport, right: Libp2pTransport) -> tuple[Line, Line]:
@@ -84,22 +77,6 @@ async def check_well(left: Libp2pTransport, right: Libp2pTransport) -> None:
         theirs = await right.dial(left.peer)
         while (await theirs.receive())[2] != Frame((), 77):
             pass
-
-
-def parcels(name: str = "o") -> Callable[[], Parcel]:
-    """Return how to make records of one owner, each a new one."""
-    publisher = Publisher(identity(name), HOME, HybridClock(lambda: 1_700_000_000_000), 1)
-    machine = Machine(Schema({"S": State()}), id="m")
-    publisher.expose(machine)
-
-    def make() -> Parcel:
-        machine.toggle("S")
-        publisher.changed(publisher.exposures[0])
-        record = publisher.flush()
-        assert record is not None
-        return Parcel.of(record)
-
-    return make
 
 
 async def meshed(transport: Libp2pTransport) -> Gossip:
@@ -321,7 +298,7 @@ async def test_garbage_on_the_topic_harms_nobody(said: bytes) -> None:
                 await stream.write(said)
             except Exception:  # noqa: BLE001 - it may have been reset already
                 break
-        parcel = parcels()()
+        parcel = parcels(HOME)()
         await meshed(good)
         good.publish(parcel)
         await until(lambda: heard == [parcel])
@@ -334,14 +311,14 @@ async def test_what_is_no_message_on_the_topic_is_refused_and_counted() -> None:
         await connect(bad, target)
         gossip = await meshed(bad)
         gossip.say(b"\xff")
-        gossip.say(encode(parcels()()) + b"\x00")
+        gossip.say(encode(parcels(HOME)()) + b"\x00")
         await until(lambda: target.statistics().undecodable == 2)
         assert not heard
 
 
 async def test_a_burst_on_the_topic_arrives_whole_in_spite_of_the_limits_of_libp2p() -> None:
     heard: list[Message] = []
-    make = parcels()
+    make = parcels(HOME)
     async with opened("a", gossip=True) as target, opened("b", gossip=True) as source:
         target.subscribe(lambda peer, message: not heard.append(message))  # type: ignore[func-returns-value]
         await connect(source, target)
@@ -356,7 +333,7 @@ async def test_a_burst_on_the_topic_arrives_whole_in_spite_of_the_limits_of_libp
 
 async def test_a_peer_that_comes_back_at_once_is_heard_on_the_topic() -> None:
     heard: list[Message] = []
-    make = parcels()
+    make = parcels(HOME)
     async with opened("a", gossip=True) as target:
         target.subscribe(lambda peer, message: not heard.append(message))  # type: ignore[func-returns-value]
         for life in (1, 2):
@@ -380,14 +357,14 @@ async def test_an_error_of_the_judge_is_ours_and_ends_the_transport() -> None:
             target.subscribe(judge)
             await connect(source, target)
             await meshed(source)
-            source.publish(parcels()())
+            source.publish(parcels(HOME)())
             await trio.sleep(20)
 
 
 async def test_without_gossip_there_is_no_topic_and_no_thread() -> None:
     before = set(threading.enumerate())
     async with opened("a") as target, running(stranger()) as host:
-        target.publish(parcels()())
+        target.publish(parcels(HOME)())
         assert target.statistics().unpublished == 1
         with pytest.raises(Exception, match="failed to open a stream"):
             await reach(host, target, MESHSUB)
@@ -618,7 +595,7 @@ async def test_a_frozen_peer_can_be_hung_up_on_and_holds_up_nothing(gossip: bool
                 with pytest.raises(Overrun):
                     await send_for_ever(line)
                 await check_well(other, target)
-                make = parcels()
+                make = parcels(HOME)
                 for _ in range(50 * gossip):
                     target.publish(make())
                 line.close()
@@ -739,7 +716,7 @@ async def leave_with_traffic(gossip: bool) -> None:
                 for line in await connect(spoke, hub):
                     line.send(SYNC, 1, Summary((1,) * 1024))
                     nursery.start_soon(talk, line)
-            make = parcels()
+            make = parcels(HOME)
             for _ in range(10):
                 one.publish(make())
             await trio.sleep(0.1)

@@ -17,7 +17,8 @@ from pubsub.peer import Peer
 from pubsub.transport import AddressError, DialError, TransportError
 from pubsub.transport.door import AT_ONCE
 from pubsub.transport.libp2p import Libp2pTransport, open_libp2p
-from tests.pubsub.test_transport_libp2p import HOME, check_well, identity, opened, until
+from tests.pubsub.test_transport_libp2p import HOME, check_well, identity, opened
+from tests.pubsub.transports import until
 
 
 def port_of(address: str) -> int:

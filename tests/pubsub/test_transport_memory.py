@@ -8,56 +8,15 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from machine import Machine, Schema, State
-from pubsub import Domain, HybridClock, Identity, Publisher, WireError
+from pubsub import Domain, WireError
 from pubsub.boundary import CATALOG, LINK, SECOND, SYNC, Message
-from pubsub.messages import Frame, Parcel, Summary
-from pubsub.transport import Connection, ConnectionLost, DialError, MemoryNetwork, Overrun, Steady, Transport
+from pubsub.messages import Frame, Summary
+from pubsub.transport import Connection, ConnectionLost, DialError, MemoryNetwork, Steady
 from pubsub.transport.clock import now, sleep_until
+from tests.pubsub.transports import big, connect, overrun, parcels, read_all
 
 MS = SECOND // 1000
-
-
-async def connect(left: Transport[str], right: Transport[str]) -> tuple[Connection[str], Connection[str]]:
-    ours = await left.dial(right.peer)
-    return ours, await right.accept()
-
-
-def big(number: int) -> Summary:
-    """Return a message of 4 kB that is known by its number."""
-    return Summary((number,) * 1000)
-
-
-def overrun(connection: Connection[str]) -> int:
-    """Send big messages until no more may wait, and return how many were taken."""
-    for number in range(100_000):
-        try:
-            connection.send(SYNC, 1, big(number))
-        except Overrun:
-            return number
-    raise AssertionError("what waits has no bound")
-
-
-async def read_all(connection: Connection[str]) -> None:
-    while True:
-        await connection.receive()
-
-
-def parcels() -> Callable[[], Parcel]:
-    """Return how to make records of one owner, each a new one: what a topic carries."""
-    domain = Domain("topic")
-    publisher = Publisher(Identity(b"o" * 32), domain, HybridClock(lambda: 1_700_000_000_000), 1)
-    machine = Machine(Schema({"S": State()}), id="m")
-    publisher.expose(machine)
-
-    def make() -> Parcel:
-        machine.toggle("S")
-        publisher.changed(publisher.exposures[0])
-        record = publisher.flush()
-        assert record is not None
-        return Parcel.of(record)
-
-    return make
+TOPIC = Domain("topic")
 
 
 # -- the in-memory network: its times
@@ -273,7 +232,7 @@ async def test_every_frame_is_accounted_for(network: MemoryNetwork[str], autojum
 async def test_the_topic_drops_what_a_slow_reader_has_no_room_for(
     network: MemoryNetwork[str], autojump_clock: MockClock
 ) -> None:
-    make = parcels()
+    make = parcels(TOPIC)
     left, right = network.join("left"), network.join("right")
     ours, theirs = await connect(left, right)
     heard: list[Message] = []
@@ -297,7 +256,7 @@ async def test_the_topic_drops_what_a_slow_reader_has_no_room_for(
 async def test_without_a_judge_nothing_is_passed_on(network: MemoryNetwork[str], autojump_clock: MockClock) -> None:
     left, right = network.join("left"), network.join("right")
     _, theirs = await connect(left, right)
-    left.publish(parcels()())
+    left.publish(parcels(TOPIC)())
     with trio.move_on_after(1):
         await theirs.receive()
     assert network.statistics().refused == 1
