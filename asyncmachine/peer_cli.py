@@ -116,17 +116,23 @@ def list_peers(
 
 
 async def _list(settings: Settings, everyone: bool, patience: float, as_json: bool) -> None:
-    from asyncmachine.history_view import print_hint
     from asyncmachine.join import join
     from asyncmachine.stop import until_stopped
 
-    async with until_stopped() as stopped, join(settings) as guest:
-        if not await guest.settled(patience):
-            print_hint(f"there may be more: after {patience:g} s not everything has come")
-        listed = members_of(guest, everyone)
-        print_json(listed) if as_json else print_tables(listed)
+    with until_stopped() as stopped:
+        async with join(settings) as guest:
+            await _tell_list(guest, everyone, patience, as_json)
     if stopped.by:
         raise SystemExit(128 + stopped.by)
+
+
+async def _tell_list(guest: Guest, everyone: bool, patience: float, as_json: bool) -> None:
+    from asyncmachine.history_view import print_hint
+
+    if not await guest.settled(patience):
+        print_hint(f"there may be more: after {patience:g} s not everything has come")
+    listed = members_of(guest, everyone)
+    print_json(listed) if as_json else print_tables(listed)
 
 
 def members_of(guest: Guest, everyone: bool) -> list[tuple[PeerInfo, list[Replica]]]:

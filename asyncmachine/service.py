@@ -4,8 +4,8 @@
     stop     a signal: programs are cancelled, the peer leaves, recording ends, machines are closed, history is written
     failure  a program that raises: the same, and a status of 1
 
-It is told to stop by SIGTERM or SIGINT; the second one ends the process at once. Machines are shared as they were when
-the stop came, and are brought back like that: what they do while they are closed is not recorded.
+It is told to stop by a signal; the second one ends the process at once, see `asyncmachine.stop`. Machines are shared as
+they were when the stop came, and are brought back like that: what they do while they are closed is not recorded.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from asyncmachine import HistoryLog
 from asyncmachine.config import Settings
 from asyncmachine.errors import TargetError
 from asyncmachine.observer import Observer, open_observer
-from asyncmachine.stop import heed_signals
+from asyncmachine.stop import heeding
 from asyncmachine.target import Loaded, Program, machines_of
 from history import History, Recorder, open_history
 from machine import Machine, SnapshotError, open_machine
@@ -91,10 +91,8 @@ class Service:
 
     async def run(self) -> bool:
         """Run until a signal comes; tell whether nothing failed and nothing was lost."""
-        async with trio.open_nursery() as nursery:
-            await nursery.start(heed_signals, self._told_to_stop)
+        with heeding(self._told_to_stop):
             lost = await self._live()
-            nursery.cancel_scope.cancel()
         if lost:
             logger.error("%d transitions could not be written to the history", lost)
         return not self._failed and not lost

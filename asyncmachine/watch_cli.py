@@ -209,13 +209,14 @@ async def _watch(settings: Settings, watch: Watch, count: int | None, seconds: f
     from asyncmachine.join import join
     from asyncmachine.stop import until_stopped
 
-    async with until_stopped(), join(settings) as guest, trio.open_nursery() as nursery:
-        await guest.settled(patience)
-        nursery.start_soon(watch.follow, guest)
-        nursery.start_soon(_until_unread, nursery.cancel_scope)
-        with trio.move_on_after(inf if seconds is None else seconds):
-            await _print_all(watch, count)
-        nursery.cancel_scope.cancel()
+    with until_stopped():
+        async with join(settings) as guest, trio.open_nursery() as nursery:
+            await guest.settled(patience)
+            nursery.start_soon(watch.follow, guest)
+            nursery.start_soon(_until_unread, nursery.cancel_scope)
+            with trio.move_on_after(inf if seconds is None else seconds):
+                await _print_all(watch, count)
+            nursery.cancel_scope.cancel()
     if watch.dropped:
         print_hint(f"{watch.dropped} changes are not shown: they came faster than they were read")
 
@@ -355,14 +356,15 @@ async def _when(settings: Settings, wanted: Wanted, patience: float, as_json: bo
     from asyncmachine.stop import until_stopped
 
     came: Replica | None = None
-    async with until_stopped() as stopped, join(settings) as guest:
-        with trio.move_on_after(patience):
-            await wanted.first(guest)
-        came = wanted.came
-        if came is not None:
-            write = _json_line if as_json else _text_line
-            click.echo(write(time.time_ns(), came, "came", came.active_states()))
-        else:
-            print_hint(wanted.told_late(guest, patience))
+    with until_stopped() as stopped:
+        async with join(settings) as guest:
+            with trio.move_on_after(patience):
+                await wanted.first(guest)
+            came = wanted.came
+            if came is not None:
+                write = _json_line if as_json else _text_line
+                click.echo(write(time.time_ns(), came, "came", came.active_states()))
+            elif not stopped.by:
+                print_hint(wanted.told_late(guest, patience))
     if came is None:
         raise SystemExit(128 + stopped.by if stopped.by else TIMED_OUT)
