@@ -162,7 +162,7 @@ class History:
         return snapshot is not None
 
     def _snapshot(self, name: str, owner: str) -> Snapshot | None:
-        found = next((m for m in self.store.machines() if (m.owner, m.name) == (owner, name)), None)
+        found = self.store.find(owner, name)
         row = None if found is None else self.store.newest(found.id, LAST)
         if found is None or row is None:
             return None
