@@ -114,7 +114,6 @@ def _run(legs: tuple[Leg, ...], speed: float | None, url: str, began: float, *, 
 
     import asyncmachine as am
     from asyncmachine.flights import report
-    from asyncmachine.flights.fleet import FleetError
     from asyncmachine.flights.process import describe
     from asyncmachine.flights.supervisor import Settings, run
     from asyncmachine.flights.view import Screen
@@ -124,7 +123,7 @@ def _run(legs: tuple[Leg, ...], speed: float | None, url: str, began: float, *, 
     settings = Settings(legs=legs, speed=speed, url=url, began=began)
     try:
         found = trio.run(run, settings, screen)
-    except* (FleetError, am.HistoryError, am.PubsubError, OSError) as group:
+    except* (am.AsyncMachineError, am.HistoryError, OSError) as group:
         raise _Wrong(describe(group)) from group
     if as_json:
         click.echo(json.dumps(report.as_json(found)))

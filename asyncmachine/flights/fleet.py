@@ -18,14 +18,15 @@ from typing import Any
 
 import trio
 
+import asyncmachine as am
 from asyncmachine.flights.process import Job, messages, say, serve
 
 PAUSE = 0.5  # s before a process is started again
-TRIES = 3  # lives that an airport may lose in a row without having come on
+TRIES = 5  # lives that an airport may lose in a row without having come on
 PATIENCE = 5.0  # s that a process has to end when it is told to, and then once more when it is asked to by a signal
 
 
-class FleetError(Exception):
+class FleetError(am.AsyncMachineError):
     """An airport's process has ended and cannot be brought back. The message says which, and why."""
 
 
