@@ -10,7 +10,7 @@ its replica moves on, and goes on where it was: after a pause, a partition, or a
 keeps no log, the updates of the replica are recorded instead, and each row says so.
 
 A pull begins with the last row that is here already. If the owner has another one there, or none, it has lost its
-database: then its log begins anew, and the one that is here is kept beside it.
+database, or went back to an older one: then its log begins anew, and the one that is here is kept beside it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ logger = logging.getLogger("asyncmachine.mirror")
 # how pulls ended that did not end by themselves
 UNSTORED = "unstored"  # the database here did not take a page
 ANEW = "anew"  # the log here is of another database than the owner has now: the next pull is from the start
-BEHIND = "behind"  # the owner has less than what is here: it went back to an older database
 AWAY = {outcome.value for outcome in (Outcome.NOT_CONNECTED, Outcome.LOST, Outcome.TIMEOUT)}
 
 
@@ -110,7 +109,6 @@ class Mirror:
         self._pace = pace
         self._rng = rng
         self._replica: Replica | None = None
-        self._whole = False  # what the next pull is to ask for
         self._moved = trio.Event()
         self._settled = trio.Event()
 
@@ -190,30 +188,21 @@ class Mirror:
         counts.pulls += 1
         try:
             here = self.place = await self._history.place(self.id, self.owner)
-            whole = self._whole or here == START
-            after = START if whole else (here[0], here[1] - 1)
-            pages = rows = 0
+            after = START if here == START else (here[0], here[1] - 1)
+            pages = 0
             async with aclosing(self._peer.log(self.owner, self.id, after)) as log:
                 async for page in log:
                     await self._make_room()
-                    new = await self._history.store_rows(self.owner, self.id, page.rows, whole=whole and not pages)
-                    counts.anew += not pages and new == len(page.rows) and page.rows[0][:2] <= here
+                    rows = await self._history.store_rows(self.owner, self.id, page.rows)
                     pages += 1
-                    rows += new
                     counts.pages += 1
-                    counts.rows += new
-                    counts.missing += page.missing if new else 0
+                    counts.rows += rows
+                    counts.missing += page.missing
                     self.place = page.rows[-1][:2]
-            if not (whole or pages):  # not even the last one that is here
-                self._whole = True
-                return ANEW
-            if self._whole:
-                self._whole = False
-                if not rows:
-                    return self._is_behind()
-        except LifeError:
-            self._whole = True
-            return ANEW
+            if here != START and not pages:
+                raise LifeError(f"the log of {self.id} of {self.owner} ends before what is here of it")
+        except LifeError as error:
+            return await self._begin_anew(error)
         except PullError as error:
             return error.outcome.value
         except LogError as error:
@@ -226,14 +215,16 @@ class Mirror:
             return UNSTORED
         return Outcome.COMPLETE.value
 
-    def _is_behind(self) -> str:
-        """Say that the owner has a part only of what is here."""
-        logger.warning(
-            "the log of %s of %s ends before what is here of it: its owner went back to an older database",
-            self.id,
-            self.owner,
-        )
-        return BEHIND
+    async def _begin_anew(self, error: LifeError) -> str:
+        self.counts.anew += 1
+        logger.warning("%s; it is taken from its start, and what is here is kept beside it", error)
+        try:
+            await self._history.rewind(self.owner, self.id)
+        except HistoryError as problem:
+            self.counts.unstored += 1
+            logger.warning("the log of %s of %s is not kept just now: %s", self.id, self.owner, problem)
+            return UNSTORED
+        return ANEW
 
     async def _make_room(self) -> None:
         """End the recording of updates: from now on there is the log."""

@@ -2,7 +2,8 @@
 
 A journal is pulled from where it is here to its end, whenever its owner has published something new. A pull begins with
 the last row that is here. If the owner has another one there, or none, its database is an older one than before, and
-the journal is taken from its start once more; a database that was lost is another life, see `history.journal`.
+the journal is taken from its start, as it is from that of a new database, see `history.journal`; logs of machines that
+are here and come again are kept beside these.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class Observed:
         refused_pages: of which nothing was stored at all; they are asked for again.
         unstored: pages that the database here did not take; they are asked for again.
         anew: logs of machines that began anew, as their owner has another database.
-        rewound: journals that were taken from the start, as their owner went back to an older database.
+        rewound: journals that ended before what is here, or with something else, as their owner went back to an older
+            database; they were taken from the start.
         fallbacks: machines of which updates were recorded, as the owner keeps no log of them.
         unrecorded: machines of which even these could not be recorded.
         ended: how pulls ended, by name: ``complete``, ``not connected``, and so on.
@@ -102,8 +104,6 @@ class OwnerLog:
         self._rng = rng
         self._state: OwnerState | None = None
         self._mark: Mark | None = None
-        self._whole = False  # what the next pull is to ask for
-        self._void: Mark | None = None  # what is here of an owner that was found to have nothing
         self._logged: set[str] = set()  # machines of which the owner has a log
         self._recorders: dict[str, Recorder] = {}  # of updates, by machine
         self._given_up: dict[str, Replica] = {}  # that cannot be recorded
@@ -216,18 +216,19 @@ class OwnerLog:
         """Pull once; return how it ended."""
         counts, history = self._counts, self._history
         counts.pulls += 1
-        whole, pages, end = self._whole, 0, trio.current_time() + TURN
+        pages, end = 0, trio.current_time() + TURN
         try:
             mark = self._mark = await history.journals.mark(self.id)
-            async with aclosing(self._peer.log(self.owner, JOURNAL, _after(None if whole else mark))) as log:
+            async with aclosing(self._peer.log(self.owner, JOURNAL, _after(mark))) as log:
                 async for page in log:
-                    if not (whole or pages or goes_on(mark, page.rows)):
-                        return self._rewind()
+                    if not (pages or goes_on(mark, page.rows)):
+                        return await self._rewind()
                     pages += 1
                     await self._take(page)
                     if trio.current_time() > end and not page.last:
-                        self._whole = False  # as the mark is in the middle now
                         return OVER
+            self.keeps_log = True
+            return Outcome.COMPLETE.value if pages or goes_on(mark, ()) else await self._rewind()
         except PullError as error:
             return error.outcome.value
         except LogError as error:
@@ -238,13 +239,6 @@ class OwnerLog:
             counts.unstored += 1
             logger.warning("the journal of %s is not kept just now: %s", self.id, error)
             return UNSTORED
-        self.keeps_log = True
-        if whole and not pages:
-            self._void = mark
-        self._whole = False
-        if not (whole or pages or goes_on(mark, ())) and mark != self._void:
-            return self._rewind()
-        return Outcome.COMPLETE.value
 
     async def _take(self, page: RowsPulled) -> None:
         counts = self._counts
@@ -253,7 +247,6 @@ class OwnerLog:
             await self._history.sync()
         stored = await self._history.journals.take(self.id, page.rows)
         self._mark = Mark(*page.rows[-1][:2])
-        self._whole = False
         counts.pages += 1
         counts.rows += stored.rows
         counts.missing += stored.missing
@@ -264,14 +257,15 @@ class OwnerLog:
             if name in self._recorders:
                 self._recorders.pop(name).stop()
 
-    def _rewind(self) -> str:
-        self._whole = True
+    async def _rewind(self) -> str:
+        """Let the journal begin anew: its owner has less than what is here, or something else."""
         self._counts.rewound += 1
         logger.warning(
-            "the journal of %s is another one than before: its owner lost its database, or went back to an older one. "
-            "It is taken from the start; what it records anew under numbers that are here already is refused",
+            "the journal of %s does not go on with what is here: its owner went back to an older database, or lost it. "
+            "It is taken from its start, and the logs that are here are kept beside it",
             self.id,
         )
+        await self._history.rewind(self.id)
         return ANEW
 
     # -- updates

@@ -259,7 +259,7 @@ class History:
         answer = await self._ask(self._logs.read, owner, machine, after, until, limit)
         return answer.rows, answer.last
 
-    async def store_rows(self, owner: str, machine: str, rows: Sequence[LogRow], *, whole: bool = False) -> int:
+    async def store_rows(self, owner: str, machine: str, rows: Sequence[LogRow]) -> int:
         """Store rows of somebody else's machine that `rows` gave there; return how many were not here yet.
 
         They go behind those that are here, so they have to come in order; what is here already is left out. They are
@@ -271,20 +271,27 @@ class History:
             owner: whose machine it is.
             machine: its name.
             rows: a page.
-            whole: it has the first rows that the owner has. Should these be of another database than those that are
-                here, then these are kept as of the owner ``earlier log of …``.
 
         Raises:
-            LifeError: they are of another database, and not whole. Nothing of them was stored.
+            LifeError: they are of another database than those that are here; see `rewind`. Nothing was stored.
             LogError: they are not such rows, or do not fit behind those that are here. Nothing of them was stored.
             QuestionError: the machine is being recorded here, under this owner.
         """
         self._alive()
-        return await self._logs.take(owner, machine, rows, whole=whole)
+        return await self._logs.take(owner, machine, rows)
 
     async def place(self, machine: str, owner: str) -> Place:
         """Return the place of the last row that `store_rows` stored of a machine, to go on from; (0, 0): of none."""
         return await self._ask(self._logs.place, owner, machine)
+
+    async def rewind(self, owner: str, machine: str | None = None) -> None:
+        """Note that an owner has another database now, so that its logs begin anew: of a machine, or of all.
+
+        What is here stays. When a machine's first rows come, what is here of it becomes that of the owner ``earlier log
+        of …``. `place` is (0, 0) until then, and a journal is to be taken from its start.
+        """
+        self._alive()
+        await self._logs.rewind(owner, machine)
 
     async def run_job(self, job: Callable[[], T]) -> T:
         """Run a function in the writer's thread, between two batches."""

@@ -172,8 +172,8 @@ class Journals:
 def goes_on(mark: Mark | None, rows: Sequence[LogRow]) -> bool:
     """Tell whether rows may come behind those up to a mark, where the one at the mark was asked for again.
 
-    If not, their owner went back to an older database, and its journal is to be taken from the start. Only an owner
-    that let go of it does not have that row any more, and then it has later ones.
+    If not, their owner went back to an older database, see `History.rewind`. Only an owner that let go of it does not
+    have that row any more, and then it has later ones.
     """
     if mark is None or not mark.at:
         return True

@@ -15,7 +15,7 @@ import msgspec
 
 from history.codec import BASE, ERROR, KIND, KINDS, UPDATE, RecordedSchema, decode_ticks, encode_ticks, pack_masks
 from history.errors import LifeError, LogError
-from history.log import MAX, START, TX_ID, VERSION, Head, LogPart, LogRow, Number, Packed, Place
+from history.log import GONE, MAX, START, TX_ID, VERSION, Head, LogPart, LogRow, Number, Packed, Place
 from history.received import Schemas, WrongError, check_arguments, check_text, text_of
 from history.store import MachineRow
 from history.stream import Identity, active_mask
@@ -39,8 +39,6 @@ def judge(
     standing: MachineRow | None,
     schema: RecordedSchema | None,
     until: int,
-    *,
-    whole: bool = False,
 ) -> LogPart | None:
     """Return what is to be stored of rows that came from somebody else; None if all of them are there already.
 
@@ -50,11 +48,10 @@ def judge(
         standing: the machine as it is here; None: it is not.
         schema: that of `standing`.
         until: the last moment that a row may be of, ns; later ones come from a broken clock.
-        whole: they are the first ones that the owner has.
 
     Raises:
         LogError: something is wrong with a row. None of them is to be stored.
-        LifeError: they are of another life than those that are here, and not its first ones.
+        LifeError: they are of another life than those that are here, and the owner is not known to have lost these.
     """
     owner, name = identity
     schemas = Schemas()
@@ -64,15 +61,17 @@ def judge(
             row = _read(body)
             if page is None:
                 life = 0 if row.head is None else row.head.life
-                if standing is not None and life and standing.life not in (0, life):
-                    if not whole:
-                        raise LifeError(f"the log of {name} of {owner} is another one than that which is here")
+                if standing is not None and standing.life == GONE:
                     page = Judge(identity, None, None, until, schemas, life, anew=True)
+                elif standing is not None and life and standing.life not in (0, life):
+                    raise LifeError("it is of another database than the one before")
                 else:
                     page = Judge(identity, standing, schema, until, schemas, life)
             page.take(n, (epoch, seq), row)
-        except LifeError:
-            raise
+        except LifeError as error:
+            raise LifeError(
+                f"row {epoch}:{seq} of {name} of {owner} does not go on with what is here: {error}"
+            ) from None
         except WRONG as error:
             raise LogError(f"row {epoch}:{seq} of {name} of {owner} is not one: {said(error)}") from error
     return None if page is None else page.part
@@ -154,7 +153,7 @@ class Judge:
         if place > self._stored:
             self._add(n, place, row, ticks, called, changed)
         elif place == self._stored and self.part is None and row.at != self._stored_at:
-            raise WrongError("another one is here under this number: its owner went back to an older database")
+            raise LifeError("another one is here under this number, so its owner went back to an older database")
 
     def _read_schema(self, head: Head) -> RecordedSchema:
         found = self._schemas.read(head)

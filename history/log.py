@@ -22,6 +22,7 @@ VERSION = 2
 MAX_ROW = 60 * 1024  # bytes of a packed row: what a peer may send as one
 MAX_ANSWER = 64 * 1024  # bytes of an answer, beyond its first row
 MAX = (1 << 63) - 1
+GONE = 1  # the life of logs that their owner does not have any more; no store was made so early
 TX_ID = re.compile(r"\d{1,19}:\d{1,19}", re.ASCII)
 
 Place = tuple[int, int]

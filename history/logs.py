@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from history.codec import Row
 from history.errors import LifeError, LogError, QuestionError
 from history.judging import judge
-from history.log import MAX, MAX_ANSWER, START, LogPart, LogRow, Place
+from history.log import GONE, MAX, MAX_ANSWER, START, LogPart, LogRow, Place
 from history.packing import Answer, pack
 from history.stream import check_texts
 
@@ -63,7 +63,7 @@ class Logs:
             self.cut += answer.cut
             logger.warning("%d rows of %s were given away without their arguments: too large", answer.cut, name)
 
-    async def take(self, owner: str, name: str, rows: Sequence[LogRow], *, whole: bool) -> int:
+    async def take(self, owner: str, name: str, rows: Sequence[LogRow]) -> int:
         """Store rows of somebody else; see `History.store_rows`."""
         check_owner(owner, name=name)
         if self._history.is_recorded(owner, name):
@@ -76,7 +76,7 @@ class Logs:
             found = self._store.find(owner, name)
             standing = found if found is not None and found.pulled else None
             schema = None if standing is None else self._store.recorded_schema(standing.schema_hash)
-            part = judge((owner, name), rows, standing, schema, until, whole=whole)
+            part = judge((owner, name), rows, standing, schema, until)
             if part is None:
                 return False
             aside = self._store.write_logs(owner, [part])
@@ -118,7 +118,12 @@ class Logs:
     def place(self, owner: str, name: str) -> Place:
         """Return the place of the last row that was stored; see `History.place`."""
         found = self._store.find(owner, name)
-        return START if found is None or not found.pulled else (found.epoch, found.seq)
+        return START if found is None or not found.pulled or found.life == GONE else (found.epoch, found.seq)
+
+    async def rewind(self, owner: str, name: str | None) -> None:
+        """Note that logs are gone with their owner; see `History.rewind`."""
+        check_owner(owner)
+        await self._history.run_job(lambda: self._store.rewind(owner, name))
 
     def check_free(self, owner: str, name: str) -> None:
         """Raise if the log of a machine is kept here, so that it cannot be recorded under this owner too."""

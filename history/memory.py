@@ -13,7 +13,7 @@ from typing import Any
 
 from history.codec import KIND, RecordedSchema, Row, Standing, unpack_masks
 from history.graphs import Graphs, MemoryGraphs
-from history.log import LogPart, earlier_log_of, updates_of
+from history.log import GONE, LogPart, earlier_log_of, updates_of
 from history.store import Condition, MachineRow, Mark, Store
 from history.stream import Known, Stream
 
@@ -169,6 +169,15 @@ class MemoryStore(Store):
             pulled=True,
             life=part.life or (found.life if found else 0),
         )
+
+    def rewind(self, owner: str, name: str | None) -> None:
+        """Note that logs are gone with their owner; see `Store`."""
+        with self._lock:
+            for id, machine in self._machines.items():
+                if machine.owner == owner and machine.pulled and name in (None, machine.name):
+                    self._machines[id] = replace(machine, life=GONE)
+            if name is None:
+                self._marks[owner] = Mark(GONE, 0)
 
     def prune(self, machine_id: int, before: int, limit: int) -> int:
         """Delete old rows; see `Store`."""

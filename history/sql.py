@@ -28,7 +28,7 @@ from history.inserts import Inserts
 from history.log import LogPart
 from history.memory import meets
 from history.sql_graphs import SqlGraphs
-from history.sql_logs import write_logs
+from history.sql_logs import rewind, write_logs
 from history.statements import Statement
 from history.store import EVERY, Condition, MachineRow, Mark, Store
 from history.stream import Known, Stream
@@ -212,6 +212,11 @@ class SqlStore(Store):
             aside = write_logs(connection, self._inserts, owner, parts, mark)
         self.generation += (aside or any(part.periods for part in parts)) and self.generation >= 0
         return aside
+
+    def rewind(self, owner: str, name: str | None) -> None:
+        """Note that logs are gone with their owner; see `Store`."""
+        with self._writing() as connection:
+            rewind(connection, self._inserts, owner, name)
 
     def _save_machines(self, connection: sa.Connection, streams: Sequence[Stream]) -> None:
         if not streams:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from history import tables
 from history.inserts import Inserts
-from history.log import LogPart, earlier_log_of, updates_of
+from history.log import GONE, LogPart, earlier_log_of, updates_of
 from history.store import Mark
 
 M = tables.machine
@@ -73,10 +73,22 @@ def write_logs(
     if periods:
         inserts.periods(connection, periods)
     if mark is not None:
-        values = {"life": mark.life, "place": mark.id, "at": mark.at}
-        insert = inserts.insert(J).values(owner=owner, **values)
-        connection.execute(insert.on_conflict_do_update(index_elements=["owner"], set_=values))
+        _save_mark(connection, inserts, owner, mark)
     return aside
+
+
+def rewind(connection: sa.Connection, inserts: Inserts, owner: str, name: str | None) -> None:
+    """Note that logs are gone with their owner, in a transaction; see `Store.rewind`."""
+    which = sa.and_(M.c.owner == owner, M.c.pulled == 1, sa.true() if name is None else M.c.name == name)
+    connection.execute(sa.update(M).where(which).values(life=GONE))
+    if name is None:
+        _save_mark(connection, inserts, owner, Mark(GONE, 0))
+
+
+def _save_mark(connection: sa.Connection, inserts: Inserts, owner: str, mark: Mark) -> None:
+    values = {"life": mark.life, "place": mark.id, "at": mark.at}
+    insert = inserts.insert(J).values(owner=owner, **values)
+    connection.execute(insert.on_conflict_do_update(index_elements=["owner"], set_=values))
 
 
 def _now(part: LogPart) -> dict[str, Any]:

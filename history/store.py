@@ -128,6 +128,14 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def rewind(self, owner: str, name: str | None) -> None:
+        """Note that an owner has not got the logs any more that are here: of one of its machines, or of all.
+
+        They stay as they are, and their life is `GONE`: what comes of such a machine is of another one. For all
+        machines, the journal is to be taken from its start, too.
+        """
+
+    @abstractmethod
     def prune(self, machine_id: int, before: int, limit: int) -> int:
         """Delete at most `limit` rows of a machine older than `before`, oldest first; return how many.
 

@@ -13,7 +13,7 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from history import History, HistoryError, LogError, QuestionError, Record
+from history import History, HistoryError, LifeError, LogError, QuestionError, Record
 from history.journal import MARK, Entry, pack_journal
 from history.journals import Stored, goes_on
 from history.log import START, Head, LogRow, Packed, Place
@@ -339,6 +339,62 @@ async def test_a_journal_that_went_back_is_noticed_by_its_last_row(fresh: Fresh,
         assert goes_on(Mark(life, id, at), [(life, id, b"nonsense")])  # which is found out later
 
 
+async def test_logs_that_their_owner_lost_are_kept_beside_those_that_come(
+    lasting: Where, fresh: Fresh, kept: Kept
+) -> None:
+    """An owner goes back to what it had before its last ten rows, in the same life."""
+    async with kept(fresh("memory")) as theirs:
+        async with kept(lasting) as ours:
+            await crowd(theirs, 4)
+            await copy(theirs, ours, "ann")
+            before = told(ours, "ann")
+            await ours.rewind("ann")
+        async with kept(lasting) as ours:
+            assert await ours.place("1", "ann") == START
+            assert await here(ours, "ann") == (1, 0)
+            assert told(ours, "ann") == before
+            pages = await copy(theirs, ours, "ann", limit=3)
+            assert sum(page.anew for page in pages) == 4
+            assert told(ours, "ann") == told(ours, "earlier log of ann") == before
+            await crowd(theirs, 4, "more")
+            await copy(theirs, ours, "ann")
+            assert told(ours, "ann") == told(theirs, "")
+            await ours.rewind("ann", "1")
+            await copy(theirs, ours, "ann")
+            assert await here(ours, "ann") == (theirs.store.life(), theirs.store.last_id())
+            rows, _ = await theirs.rows("1")
+            assert await ours.store_rows("ann", "1", rows) == len(rows)
+            assert ours.statistics().earlier_logs == 5
+            assert ours.questions.machine(("earlier log of ann (2)", "1")).seq == len(rows)
+
+
+async def test_a_log_that_does_not_go_on_with_what_is_here_says_so(place: Where, fresh: Fresh, kept: Kept) -> None:
+    async with kept(place) as ours, kept(fresh("memory")) as one, kept(fresh("memory")) as two:
+        for theirs in (one, two):
+            await fill(theirs)
+        rows, _ = await one.rows("m")
+        await ours.store_rows("ann", "m", rows)
+        others, _ = await two.rows("m")
+        with pytest.raises(LifeError, match="m of ann does not go on with what is here: it is of another database"):
+            await ours.store_rows("ann", "m", others)
+        fork = [replaced(row, at=row_at(row) + 1) for row in rows[-1:]]
+        with pytest.raises(LifeError, match="another one is here under this number"):
+            await ours.store_rows("ann", "m", [*rows[:-1], *fork])
+        assert ours.statistics().refused_pages == 0
+        assert len(told(ours, "ann")) == 11
+        with pytest.raises(QuestionError, match="have no owner"):
+            await ours.rewind("")
+
+
+def row_at(row: LogRow) -> int:
+    return msgspec.msgpack.decode(row[2][1:])[0]  # type: ignore[no-any-return]
+
+
+def replaced(row: LogRow, *, at: int) -> LogRow:
+    """Return a row of a log at another moment."""
+    return (*row[:2], row[2][:1] + msgspec.msgpack.encode([at, *msgspec.msgpack.decode(row[2][1:])[1:]]))
+
+
 # -- beside what is recorded here
 
 
@@ -367,7 +423,7 @@ async def test_what_a_mirror_has_stored_is_not_stored_twice(place: Where, fresh:
     async with kept(place) as ours, kept(fresh("memory")) as theirs:
         await crowd(theirs, 5)
         rows, _ = await theirs.rows("3")
-        await ours.store_rows("ann", "3", rows, whole=True)
+        await ours.store_rows("ann", "3", rows)
         pages = await copy(theirs, ours, "ann")
         assert sum(page.rows for page in pages) == len(told(theirs, "")) - len(rows)
         assert await ours.store_rows("ann", "3", rows) == 0
