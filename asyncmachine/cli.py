@@ -15,7 +15,11 @@ from asyncmachine import __version__
 #: name: (module, attribute, the line that help shows without an import)
 _COMMANDS: dict[str, tuple[str, str, str]] = {
     "completion": ("asyncmachine.completion", "completion", "Print what lets bash or zsh complete this command."),
-    "demo": ("asyncmachine.demo", "demo", "Replay four days of flights: a peer for each airport, and one that observes."),
+    "demo": (
+        "asyncmachine.demo",
+        "demo",
+        "Replay four days of flights: a peer for each airport, and one that observes.",
+    ),
     "doctor": ("asyncmachine.doctor_cli", "doctor", "Check the installation, and what a peer needs."),
     "graph": ("asyncmachine.graph_cli", "graph", "Ask what was connected to what, and export it."),
     "history": ("asyncmachine.history_cli", "history", "Ask what recorded machines were and did, and export it."),
@@ -23,7 +27,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "peer": ("asyncmachine.peer_cli", "peer", "Run a peer with your machines, and list those of a network."),
     "sim": ("asyncmachine.sim_cli", "sim", "Run simulated networks, and look for seeds that break them."),
     "watch": ("asyncmachine.watch_cli", "watch", "Follow states of a running network live."),
-    "when": ("asyncmachine.watch_cli", "when", "Wait until states of a machine are active."),
+    "when": ("asyncmachine.when_cli", "when", "Wait until states of a machine are active."),
 }
 
 

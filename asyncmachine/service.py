@@ -131,9 +131,7 @@ class Service:
                 from asyncmachine.metrics_server import serve_metrics
 
                 served = None if log is None else log.counts
-                collector = PeerCollector(
-                    peer, settings.topic, lambda: list(self._machines), history, served, lambda: self._observer
-                )
+                collector = PeerCollector(peer, settings.topic, self._shared, history, served, lambda: self._observer)
                 url = await stack.enter_async_context(serve_metrics(bound, make_registry(collector)))
             self._holders = await stack.enter_async_context(trio.open_nursery())
             async with AsyncExitStack() as observing:  # it ends first: it asks others by this peer
@@ -189,6 +187,10 @@ class Service:
         except ExposeError as error:
             raise TargetError(f"{machine.id} cannot be shared: {error}") from error
         self._machines[machine] = None
+
+    def _shared(self) -> list[Machine]:
+        """Return the machines that others can have now."""
+        return [machine for machine in self._machines if not machine.is_disposed]
 
     def _hear(self, event: object) -> None:
         if isinstance(event, Published):

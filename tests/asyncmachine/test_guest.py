@@ -17,7 +17,8 @@ from asyncmachine.errors import ConfigError
 from asyncmachine.join import Guest, NobodyError, join, own_addresses
 from asyncmachine.peer_cli import members_of
 from asyncmachine.service import LOOK, STRANGERS, hint
-from asyncmachine.watch_cli import MOST, Wanted, Watch
+from asyncmachine.watch_cli import MOST, Watch
+from asyncmachine.when_cli import Wanted
 from machine import Machine, Schema, State
 from pubsub.boundary import Message
 from pubsub.codec import ConnectionCodec
