@@ -158,12 +158,12 @@ class _Thread(threading.Thread):
             return
         from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
-        everything = AsyncZeroconf()
+        everything, browser = AsyncZeroconf(), None
         try:
             await everything.zeroconf.async_wait_for_start()
             if not everything.zeroconf.engine.senders:
                 raise OSError("no interface takes part in multicast")
-            AsyncServiceBrowser(everything.zeroconf, SERVICE, handlers=[self._changed])
+            browser = AsyncServiceBrowser(everything.zeroconf, SERVICE, handlers=[self._changed])
             if self._properties:
                 hosts = [ip for key, address in self._properties.items() if key != "topic" and (ip := ip_of(address))]
                 service = AsyncServiceInfo(
@@ -181,6 +181,8 @@ class _Thread(threading.Thread):
             for task in self._looking:
                 task.cancel()
             await asyncio.gather(*self._looking, return_exceptions=True)
+            if browser is not None:  # its task, if that has not begun yet, would complain on stderr
+                await browser.async_cancel()
             await everything.async_close()
 
     def _changed(self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
