@@ -47,7 +47,7 @@ class Mirrored:
 
     Attributes:
         pulls: of the log, from where it was to its end.
-        pages, rows: that were stored.
+        pages, rows: that were stored; a page, if it had any that was not here yet.
         missing: rows that the owner does not have any more.
         refused: pages with something wrong in them; nothing of these was stored.
         unstored: pages that the database did not take; they are asked for again.
@@ -195,7 +195,7 @@ class Mirror:
                     await self._make_room()
                     rows = await self._history.store_rows(self.owner, self.id, page.rows)
                     pages += 1
-                    counts.pages += 1
+                    counts.pages += rows > 0  # the first one of a pull has what is here at least
                     counts.rows += rows
                     counts.missing += page.missing
                     self.place = page.rows[-1][:2]

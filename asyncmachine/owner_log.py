@@ -42,7 +42,7 @@ class Observed:
 
     Attributes:
         pulls: of journals, from where they were to their end, or until others had their turn.
-        pages, rows: that were stored.
+        pages, rows: that were stored; a page, if it had any that was not here yet.
         missing: rows that their owner does not have any more.
         refused: times that nothing of a machine in a page was stored, as something was wrong with it.
         refused_pages: of which nothing was stored at all; they are asked for again.
@@ -247,7 +247,7 @@ class OwnerLog:
             await self._history.sync()
         stored = await self._history.journals.take(self.id, page.rows)
         self._mark = Mark(*page.rows[-1][:2])
-        counts.pages += 1
+        counts.pages += stored.rows > 0  # the first one of a pull has what is here at least
         counts.rows += stored.rows
         counts.missing += stored.missing
         counts.refused += len(stored.refused)
