@@ -30,6 +30,7 @@ from pubsub.boundary import (
 from pubsub.catalog import Catalog
 from pubsub.dialling import Dialling
 from pubsub.eager import Eager
+from pubsub.events import Linked, Unlinked
 from pubsub.exposing import Exposing
 from pubsub.hearsay import Hearsay
 from pubsub.hlc import HybridClock
@@ -176,6 +177,7 @@ class Core(Generic[P]):
         """Begin to talk to a neighbour; who dialled also begins a repair session, so that both know the same."""
         out: list[Output[P]] = []
         link = self.links.up(peer, now, dialed_by_us)
+        out.append((NOTIFY, Linked(peer, dialed_by_us)))
         if self.parameters.liveness:
             self.liveness.link_up(peer, now)
         notices: list[Notice] = [*self.membership.active(), *self.acceptor.proofs.values()]
@@ -203,6 +205,8 @@ class Core(Generic[P]):
 
     def _lose(self, peer: P, now: int, out: list[Output[P]]) -> None:
         """Clear up behind a link that is gone."""
+        if peer in self.links:
+            out.append((NOTIFY, Unlinked(peer)))
         self.links.down(peer)
         self.repair.unlinked(peer)
         self.catalog.unlinked(peer, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,6 +22,21 @@ class Published:
     """This peer has published a new state of its own."""
 
     state: OwnerState
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """This peer talks to a neighbour from now on. ``peer``: as its transport names it; ``dialed``: by this peer."""
+
+    peer: Hashable
+    dialed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unlinked:
+    """This peer does not talk to a neighbour any more."""
+
+    peer: Hashable
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from machine import Machine, Schema, State
 from pubsub.boundary import Message
 from pubsub.codec import ConnectionCodec
 from pubsub.errors import ExposeError, IdentityError, PullError
-from pubsub.events import Published
+from pubsub.events import Linked, Published, Unlinked
 from pubsub.identity import Domain, Identity
 from pubsub.members import Status
 from pubsub.messages import Place, PulledRow
@@ -117,6 +117,18 @@ async def test_a_machine_of_one_peer_is_read_and_waited_for_by_another(town: Tow
     await replica.when("Locked")
     assert not replica.is_active("Open")
     assert right.staleness(replica) < 1
+
+
+async def test_links_that_come_and_go_are_told(town: Town, autojump_clock: MockClock) -> None:
+    told: list[object] = []
+    left = await town.open()
+    left.listen(lambda event: told.append(event) if isinstance(event, Linked | Unlinked) else None)
+    right = await town.open(left)
+    await trio.sleep(1)
+    assert told == [Linked(right.owner, dialed=False)]
+    town.close(right)
+    await trio.sleep(60)
+    assert told == [Linked(right.owner, dialed=False), Unlinked(right.owner)]
 
 
 async def test_who_waits_for_a_machine_gets_it_when_it_is_exposed(town: Town, autojump_clock: MockClock) -> None:
