@@ -32,6 +32,7 @@ class MachineFeed(Tracer):
         self.graph = graph
         self._peer_of = peer_of
         self._followed: dict[Reader, Vertex] = {}
+        self._vertices: dict[Vertex, Reader] = {}
         self._drawn: dict[Reader, dict[str, tuple[EdgeKey, ...]]] = {}  # per state: what leads from it by its schema
         self._pipes: dict[Pipe, EdgeKey] = {}
         self._labels: dict[EdgeKey, Pipe] = {}
@@ -48,6 +49,7 @@ class MachineFeed(Tracer):
             return
         peer = self._peer_of(reader)
         vertex = self._followed[reader] = machine_vertex(reader.id, peer)
+        self._vertices[vertex] = reader
         self.graph.add_vertex(vertex, reader.tags)
         if reader.parent_id is not None:
             self.graph.add_edge(EdgeKey(Link.PARENT, vertex, machine_vertex(reader.parent_id, peer)))
@@ -62,6 +64,10 @@ class MachineFeed(Tracer):
         if reader in self._followed:
             reader.remove_tracer(self)
             self._forget(reader)
+
+    def follows(self, vertex: Vertex) -> bool:
+        """Tell whether a machine is followed."""
+        return vertex in self._vertices
 
     def _draw(self, reader: Reader) -> None:
         """Put in the states of a machine as its schema has them, and take out what it has no more."""
@@ -86,6 +92,7 @@ class MachineFeed(Tracer):
 
     def _forget(self, reader: Reader) -> None:
         vertex = self._followed.pop(reader)
+        self._vertices.pop(vertex, None)
         del self._drawn[reader]
         for pipe in [pipe for pipe in self._pipes if pipe.source is reader]:
             self.pipe_removed(pipe)

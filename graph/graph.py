@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from graph.feed import MachineFeed
 from graph.live import LiveGraph
@@ -20,6 +21,10 @@ from graph.timeline import Timeline
 from graph.view import View
 from machine import Reader
 
+if TYPE_CHECKING:
+    from graph.peers import PeerFeed
+    from pubsub.peer import Peer
+
 
 class Graph:
     """A multigraph that follows machines, and remembers. It belongs to one thread.
@@ -27,19 +32,37 @@ class Graph:
     Args:
         stamp: returns the time, ns since 1970, never less than the last one; of a `History`, ``history.clock.stamp``:
             then the graph of a moment and the history of that moment belong together.
-        peer_of: returns the id of the peer whose machine a reader is; by default all are of this process.
+        peer: what it knows of its network is in the graph, too, and machines of this process are its own.
+        peer_of: returns the id of the peer whose machine a reader is; by default all are of this process, or of `peer`,
+            but for replicas.
 
     Attributes:
         live: the graph as it is now, to be added to by hand.
     """
 
     def __init__(
-        self, stamp: Callable[[], int] | None = None, *, peer_of: Callable[[Reader], str] = lambda reader: ""
+        self,
+        stamp: Callable[[], int] | None = None,
+        *,
+        peer: Peer | None = None,
+        peer_of: Callable[[Reader], str] | None = None,
     ) -> None:
         self.live = LiveGraph(stamp or increasing(time.time_ns))
         self._past = Timeline()
         self.live.listen(self._past.apply)
-        self._feed = MachineFeed(self.live, peer_of)
+        if peer is None:
+            self._feed = MachineFeed(self.live, peer_of or (lambda reader: ""))
+            self._peers: PeerFeed | None = None
+            return
+        from graph.peers import PeerFeed, peers_of
+
+        self._feed = MachineFeed(self.live, peer_of or peers_of(peer))
+        self._peers = PeerFeed(self.live, self._feed, peer)
+        self._follow_peer()
+
+    def _follow_peer(self) -> None:
+        if self._peers is not None:
+            self._peers.start()
 
     def __repr__(self) -> str:
         return f"<Graph: {len(self.live)} vertices and edges, {self.live.waiting} edges wait>"
@@ -52,6 +75,11 @@ class Graph:
     def unfollow(self, reader: Reader) -> None:
         """Take a machine out. It stays in the past."""
         self._feed.unfollow(reader)
+
+    def leave(self) -> None:
+        """Take the peer out, and all that it knows. It stays in the past."""
+        if self._peers is not None:
+            self._peers.stop()
 
     def as_of(self, at: int | None = None) -> View:
         """Return the graph as it was at a time, ns since 1970; None: as it is now. It does not change any more."""

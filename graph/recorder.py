@@ -25,6 +25,7 @@ from history.errors import StorageError
 from history.graphs import GraphRow, Graphs
 from history.history import History
 from machine import Reader
+from pubsub.peer import Peer
 
 logger = logging.getLogger("asyncmachine.graph")
 BATCH: Final = 5_000  # changes of one commit: the history's own rows wait for it
@@ -56,9 +57,17 @@ class RecordedGraph(Graph):
     """A graph that is recorded. Made by `open_graph`."""
 
     def __init__(
-        self, history: History, name: str, peer_of: Callable[[Reader], str], buffer: int, interval: float, sign: float
+        self,
+        history: History,
+        name: str,
+        *,
+        peer: Peer | None,
+        peer_of: Callable[[Reader], str] | None,
+        buffer: int,
+        interval: float,
+        sign: float,
     ) -> None:
-        super().__init__(history.clock.stamp, peer_of=peer_of)
+        super().__init__(history.clock.stamp, peer=peer, peer_of=peer_of)
         self.name = name
         self._history = history
         self._buffer, self._interval, self._sign = buffer, interval, sign
@@ -106,6 +115,9 @@ class RecordedGraph(Graph):
 
     # -- inner
 
+    def _follow_peer(self) -> None:
+        """Wait with that until the recording has begun: then what is stored has the same times as what is here."""
+
     def _take(self, change: Change) -> None:
         self._counted += 1
         if self._over:
@@ -123,6 +135,7 @@ class RecordedGraph(Graph):
         """Write what comes, until the end; `_stop` sets how long the end may take."""
         with self._scope:
             await self._begin()
+            super()._follow_peer()
             task_status.started()
             while not self._over:
                 with trio.move_on_after(self._sign) as silence:
@@ -146,6 +159,8 @@ class RecordedGraph(Graph):
         """Take no more, and count what could not be written."""
         self._over = self._batch.is_over = True
         self.unlisten(self._take)
+        if self._peers is not None:
+            self._peers.ignore()
         lost = len(self._changes) + len(self._sent)
         self._changes.clear()
         self._sent.clear()
@@ -286,7 +301,8 @@ async def open_graph(
     history: History,
     name: str = "",
     *,
-    peer_of: Callable[[Reader], str] = lambda reader: "",
+    peer: Peer | None = None,
+    peer_of: Callable[[Reader], str] | None = None,
     buffer: int = 1_000_000,
     interval: float = 0.05,
     sign: float = 10.0,
@@ -296,7 +312,7 @@ async def open_graph(
     Args:
         history: where it is recorded, and whose clock it goes by. Open it outside of this one.
         name: of the graph; several in one database need names of their own.
-        peer_of: see `Graph`.
+        peer, peer_of: see `Graph`.
         buffer: changes that may wait to be written.
         interval: seconds that a change waits at most before its commit begins.
         sign: seconds between two signs of life while nothing changes.
@@ -304,7 +320,7 @@ async def open_graph(
     Raises:
         StorageError: the database does not work.
     """
-    graph = RecordedGraph(history, name, peer_of, buffer, interval, sign)
+    graph = RecordedGraph(history, name, peer=peer, peer_of=peer_of, buffer=buffer, interval=interval, sign=sign)
     failure: BaseException | None = None
     async with trio.open_nursery() as nursery:
         await nursery.start(graph._run)

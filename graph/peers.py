@@ -1,0 +1,203 @@
+"""What a peer knows of its network, put into a graph: other peers, its connections, who owns which machines, replicas.
+
+    feed = PeerFeed(graph, machines, peer)
+    feed.start()
+
+It is one peer's view: connections are its own, and what it holds others for may be wrong for a while. Nothing is asked
+for; all comes from the events that the peer tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from graph.feed import MachineFeed
+from graph.live import LiveGraph
+from graph.parts import EdgeKey, Link, Vertex, machine_vertex, peer_vertex
+from machine import Reader
+from pubsub.catalog import SchemaKnown
+from pubsub.events import Committed, Linked, Published, Unlinked
+from pubsub.members import MemberChanged, MemberForgotten, Status
+from pubsub.names import peer_id_of
+from pubsub.neighbours import SELF
+from pubsub.peer import Peer
+from pubsub.record import Description
+from pubsub.replica import Replica
+from pubsub.state import OwnerState
+
+_name = lru_cache(4096)(peer_id_of)  # it takes 20 us to work one out
+UNKNOWN = "unknown"  # the tag of a neighbour that has published nothing (yet), such as a guest
+
+
+class PeerFeed:
+    """Puts a peer's network into a graph for as long as it is started.
+
+    Args:
+        graph: to put it in.
+        machines: what follows the machines in the same graph; its ``peer_of`` must be that of `peers_of`.
+        peer: whose view it is.
+    """
+
+    def __init__(self, graph: LiveGraph, machines: MachineFeed, peer: Peer) -> None:
+        self.peer = peer
+        self.vertex = peer_vertex(peer.id)
+        self._graph = graph
+        self._machines = machines
+        self._known: dict[bytes, dict[int, tuple[Description, bytes]]] = {}  # of each owner, by index: with its schema
+        self._owned: dict[bytes, dict[str, Vertex]] = {}  # of each owner, by id: what is in the graph
+        self._replicas: dict[Vertex, Replica] = {}
+        self._links: dict[bytes, EdgeKey] = {}
+        self._members: dict[bytes, Status] = {}
+        self._is_listening = False
+
+    def __repr__(self) -> str:
+        return f"<PeerFeed of {self.peer.id}: {len(self._members)} members, {len(self._links)} connections>"
+
+    def start(self) -> None:
+        """Put in what the peer knows, and what it comes to know from now on."""
+        self._graph.add_vertex(self.vertex, ("self",))
+        self._is_listening = True
+        self.peer.listen(self._hear)
+        for member in self.peer.members():
+            if member.owner != self.peer.owner:
+                self._put_member(member.owner, member.status)
+            if member.connected:
+                self._link(member.owner, ())
+        for replica in self.peer.replicas():
+            self._own(replica.owner, replica.id, replica.tags)
+            self._follow(replica)
+
+    def ignore(self) -> None:
+        """Hear nothing any more, and leave the graph as it is. Doing it twice is doing it once."""
+        if self._is_listening:
+            self._is_listening = False
+            self.peer.unlisten(self._hear)
+
+    def stop(self) -> None:
+        """Take out all that it has put in. Doing it twice is doing it once."""
+        if self.vertex not in self._graph:
+            return
+        self.ignore()
+        for owner in list(self._owned):
+            self._disown(owner, self._owned[owner])
+        for owner in list(self._links):
+            self._unlink(owner)
+        for owner in list(self._members):
+            self._forget(owner)
+        self._known.clear()
+        self._graph.remove_vertex(self.vertex)
+
+    # -- what the peer tells
+
+    def _hear(self, event: object) -> None:
+        if isinstance(event, Committed | Published):
+            self._look(event.state)
+        elif isinstance(event, MemberChanged):
+            if event.owner != self.peer.owner:
+                self._put_member(event.owner, event.status)
+        elif isinstance(event, MemberForgotten):
+            self._disown(event.owner, self._owned.get(event.owner, {}))
+            self._known.pop(event.owner, None)
+            self._forget(event.owner)
+        elif isinstance(event, Linked) and isinstance(event.peer, bytes):
+            self._link(event.peer, ("dialed" if event.dialed else "accepted",))
+        elif isinstance(event, Unlinked) and isinstance(event.peer, bytes):
+            self._unlink(event.peer)
+        elif isinstance(event, SchemaKnown):
+            for replica in self.peer.replicas():
+                self._follow(replica)
+
+    # -- peers, and links
+
+    def _put_member(self, owner: bytes, status: Status) -> None:
+        self._members[owner] = status
+        self._graph.add_vertex(peer_vertex(_name(owner)), (status.value,))
+
+    def _forget(self, owner: bytes) -> None:
+        """Take a peer out that is no member any more, unless there is a connection with it."""
+        self._members.pop(owner, None)
+        vertex = peer_vertex(_name(owner))
+        if owner in self._links:
+            self._graph.add_vertex(vertex, (UNKNOWN,))
+        else:
+            self._graph.remove_vertex(vertex)
+
+    def _link(self, owner: bytes, tags: tuple[str, ...]) -> None:
+        vertex = peer_vertex(_name(owner))
+        if owner not in self._members:
+            self._graph.add_vertex(vertex, (UNKNOWN,))
+        edge = self._links[owner] = EdgeKey(Link.CONNECTION, self.vertex, vertex)
+        self._graph.add_edge(edge, tags)
+
+    def _unlink(self, owner: bytes) -> None:
+        edge = self._links.pop(owner, None)
+        if edge is not None:
+            self._graph.remove_edge(edge)
+            if owner not in self._members:
+                self._forget(owner)
+
+    # -- machines
+
+    def _look(self, state: OwnerState) -> None:
+        """See whether an owner has other machines than before; most often only their clocks have changed."""
+        owner, known = state.owner, self._known.get(state.owner)
+        if known is not None and len(known) == len(state):
+            for machine in state.values():
+                then = known.get(machine.index)
+                if then is None or then[0] is not machine.description or then[1] is not machine.schema:
+                    break
+            else:
+                return
+        self._known[owner] = {m.index: (m.description, m.schema) for m in state.values()}
+        if owner != self.peer.owner and owner not in self._members:
+            self._put_member(owner, Status.LEFT if state.header.is_bye else Status.ALIVE)
+        descriptions: dict[str, Description] = {}
+        for machine in state.values():
+            if machine.description.id != SELF:
+                descriptions.setdefault(machine.description.id, machine.description)
+        owned = self._owned.get(owner, {})
+        self._disown(owner, {id: vertex for id, vertex in owned.items() if id not in descriptions})
+        for id, description in descriptions.items():
+            self._own(owner, id, description.tags)
+            if owner != self.peer.owner:
+                for replica in self.peer.replicas(id=id, owner=owner):
+                    self._follow(replica)
+
+    def _own(self, owner: bytes, id: str, tags: tuple[str, ...]) -> None:
+        """Put a machine in, and whose it is."""
+        vertex = self._owned.setdefault(owner, {})[id] = machine_vertex(id, _name(owner))
+        self._graph.add_vertex(vertex, tags)
+        self._graph.add_edge(EdgeKey(Link.OWNS, peer_vertex(vertex.peer), vertex))
+
+    def _disown(self, owner: bytes, gone: dict[str, Vertex]) -> None:
+        """Take machines out that an owner has no more; of this peer's own, those that are followed stay."""
+        for id, vertex in list(gone.items()):
+            del self._owned[owner][id]
+            self._graph.remove_edge(EdgeKey(Link.OWNS, peer_vertex(vertex.peer), vertex))
+            self._graph.remove_edge(EdgeKey(Link.REPLICA, self.vertex, vertex))
+            replica = self._replicas.pop(vertex, None)
+            if replica is not None:
+                self._machines.unfollow(replica)
+            if not self._machines.follows(vertex):
+                self._graph.remove_machine(vertex)
+        if not self._owned.get(owner, True):
+            del self._owned[owner]
+
+    def _follow(self, replica: Replica) -> None:
+        """Put in the states of a machine that can be read now."""
+        vertex = machine_vertex(replica.id, _name(replica.owner))
+        if self._replicas.get(vertex) is replica:
+            return
+        self._replicas[vertex] = replica
+        self._machines.follow(replica)
+        self._graph.add_edge(EdgeKey(Link.REPLICA, self.vertex, vertex))
+
+
+def peers_of(peer: Peer) -> Callable[[Reader], str]:
+    """Return what tells whose machine a reader is: of a replica its owner, of all others this peer."""
+
+    def peer_of(reader: Reader) -> str:
+        return _name(reader.owner) if isinstance(reader, Replica) else peer.id
+
+    return peer_of
