@@ -53,6 +53,9 @@ def failing() -> Iterator[None]:
         leaves = list(_leaves(group))
         if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves):
             raise KeyboardInterrupt from group
+        unread = next((leaf for leaf in leaves if isinstance(leaf, BrokenPipeError)), None)
+        if unread is not None:
+            raise unread from group  # click ends without a word
         known = [leaf for leaf in leaves if isinstance(leaf, AsyncMachineError)]
         if len(known) < len(leaves):
             raise

@@ -158,7 +158,10 @@ class Service:
                 told = Ready(
                     peer.id, self._settings.topic, peer.addresses, ids, list(self._restored), metrics, os.getpid()
                 )
-                self._ready(told)
+                try:
+                    self._ready(told)
+                except OSError as error:
+                    logger.warning("nobody reads that it is ready: %s", error.strerror)
                 notify_supervisor(f"READY=1\nSTATUS={peer.id}, {len(ids)} machines")
         notify_supervisor("STOPPING=1")
 
