@@ -13,7 +13,7 @@ identity, hlc                   keys and the domain of a signature; hybrid logic
 state, ledger, accept           what is known of an owner, of all, and the one way by which it changes
 numbers, buckets                owners by number, for lists of what is kept of each; fingerprints of what is known
 suspicion, detector, liveness   who is suspected, by whom and when
-membership, members             who is alive, suspect, dead or has left
+membership, members, early      who is alive, suspect, dead or has left; suspicions that wait to be judged
 opening, peer, logs, driver     the trio shell of a core: what a program opens, and what runs it
 transport                       connections: on libp2p, and in memory
 keys, names, counters           the key file; peer ids; all counters in one place

@@ -49,7 +49,7 @@ def counters_of_core(core: Core[P]) -> dict[str, Counters]:
         "repair": counters_of(core.repair.counts),
         "catalog": counters_of(core.catalog.counts),
         "suspicions": counters_of(membership.counts)
-        | {"evicted": membership.evicted, "withheld": membership.withheld}
+        | {"evicted": membership.early.evicted, "withheld": membership.withheld}
         | {"pings": detectors.pings, "stalls": detectors.stalls, "denied": core.liveness.denied},
         "logs pulled": counters_of(core.pulls.counts),
         "logs served": counters_of(core.pulls.serving.counts),

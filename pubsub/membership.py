@@ -35,6 +35,7 @@ from math import log, log10
 
 from pubsub.accept import Bucket
 from pubsub.boundary import NEVER, SECOND
+from pubsub.early import Early
 from pubsub.hlc import wall_ms_of
 from pubsub.identity import Domain, Identity
 from pubsub.ledger import Ledger
@@ -48,7 +49,6 @@ MIN_TIMEOUT = 5 * SECOND
 FORGET_AFTER = 7200 * SECOND  # G
 MAX_CASES = 65_536  # owners that are not simply alive; the ledger has no more
 MAX_WAITING = 8  # statements about one owner that do not count (yet)
-MAX_EARLY = 1024  # statements whose target or witness is not known yet
 RATE, BURST = 1, 64  # statements/s of one witness: nobody has so many neighbours
 MAX_BUCKETS = 1024
 MAX_REMINDERS = 256
@@ -88,7 +88,7 @@ class Membership:
         events: what has happened since the caller took them.
         spread: statements that were heard again once they were understood, to be passed on to all links.
         counts: how often each kind of hearing was given.
-        evicted: early statements that had to make room.
+        early: statements whose target or witness is not known yet.
         withheld: own statements that came too fast.
     """
 
@@ -113,16 +113,14 @@ class Membership:
         self._cases: dict[bytes, _Case] = {}
         self._heap: list[tuple[int, int, bytes]] = []
         self._pushed = 0
-        self._early: dict[bytes, list[Suspicion]] = {}  # by who is not known, the longest waiting first
-        self._early_count = 0
         self._buckets: dict[bytes, Bucket] = {}
         self._foretold: list[Order] = []  # suspicions of records that this peer has yet to publish, the next ones first
         self._reminders: dict[bytes, Suspicion] = {}
         self._reminding: Bucket | None = None  # beside the rate of suspicions: what others offer must not silence those
         self.events: list[Event] = []
         self.spread: list[Suspicion] = []
+        self.early = Early()
         self.counts: dict[Hearing, int] = dict.fromkeys(Hearing, 0)
-        self.evicted = 0
         self.withheld = 0
 
     # -- what is known
@@ -183,9 +181,8 @@ class Membership:
         owner = state.owner
         if owner in self._cases or state.header.is_bye:
             self._review(state, now)
-        if is_new and self._early:
-            for suspicion in self._early.pop(owner, ()):
-                self._early_count -= 1
+        if is_new and self.early:
+            for suspicion in self.early.take(owner):
                 if self.hear(suspicion, now) in (Hearing.NEW, Hearing.WAITING):
                     self.spread.append(suspicion)
 
@@ -354,19 +351,7 @@ class Membership:
 
     def _wait_for(self, owner: bytes, suspicion: Suspicion) -> Hearing:
         """Keep a statement that cannot be judged before an owner is known; its signature is looked at then."""
-        waiting = self._early.get(owner)
-        if waiting is not None and suspicion in waiting:
-            return Hearing.DUPLICATE
-        self._early.setdefault(owner, []).append(suspicion)
-        self._early_count += 1
-        if self._early_count > MAX_EARLY:
-            oldest = next(iter(self._early))
-            self._early[oldest].pop(0)
-            if not self._early[oldest]:
-                del self._early[oldest]
-            self._early_count -= 1
-            self.evicted += 1
-        return Hearing.EARLY
+        return Hearing.EARLY if self.early.add(owner, suspicion) else Hearing.DUPLICATE
 
     def _is_gone(self, owner: bytes) -> bool:
         return self.status_of(owner) in (Status.DEAD, Status.LEFT)

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from pubsub import Domain, Identity
 from pubsub.boundary import NEVER, SECOND
+from pubsub.early import MAX_EARLY
 from pubsub.hlc import stamp_of
 from pubsub.ledger import Ledger
 from pubsub.members import Hearing, MemberChanged, MemberForgotten, MemberHidden, Status
-from pubsub.membership import BURST, FORGET_AFTER, MAX_CASES, MAX_EARLY, MAX_RETOLD, MAX_WAITING, SLOW, Membership
+from pubsub.membership import BURST, FORGET_AFTER, MAX_CASES, MAX_RETOLD, MAX_WAITING, SLOW, Membership
 from pubsub.record import BYE, Header
 from pubsub.state import OwnerState, root_of
 from pubsub.suspicion import Suspicion, suspect
@@ -403,8 +404,8 @@ def test_what_is_early_is_bounded() -> None:
     for n in range(MAX_EARLY + 50):
         target = n.to_bytes(32, "big")
         assert peer.hear(Suspicion(target, TARGET.owner, 1, 1, 0, bytes(64))) is Hearing.EARLY
-    assert peer.membership.evicted == 50
-    assert sum(map(len, peer.membership._early.values())) == MAX_EARLY
+    assert peer.membership.early.evicted == 50
+    assert len(peer.membership.early) == sum(map(len, peer.membership.early._waiting.values())) == MAX_EARLY
 
 
 def test_the_heap_does_not_grow_with_changes() -> None:
