@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -14,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from history import tables
 from history.codec import WRITTEN, RecordedSchema
 from history.errors import StorageError
+from history.stream import Identity
 
 T = tables.transition
 BLOCKS = (1000, 50)  # rows of one statement: at most 16,000 values; SQLite takes 32,766
@@ -35,13 +37,30 @@ class Inserts:
         self.insert: Any = sqlite.insert if dialect == "sqlite" else postgresql.insert
         self._dialect = dialect
         self._url = url
+        # made once: to build a statement costs more than to carry it out
+        self._schema = self.insert(tables.schema).on_conflict_do_nothing()
+        self._state = self.insert(tables.state).on_conflict_do_nothing()
+        self._machine = self.insert(tables.machine).on_conflict_do_nothing()
 
     def schema(self, connection: sa.Connection, schema: RecordedSchema) -> None:
         """Insert a schema and its states."""
         values = {"hash": schema.hash, "body": schema.body}
-        connection.execute(self.insert(tables.schema).values(values).on_conflict_do_nothing())
+        connection.execute(self._schema, values)
         names = [{"schema_hash": schema.hash, "index": i, "name": n} for i, n in enumerate(schema.states)]
-        connection.execute(self.insert(tables.state).on_conflict_do_nothing(), names)
+        connection.execute(self._state, names)
+
+    def machine(self, connection: sa.Connection, identity: Identity, schema: RecordedSchema) -> None:
+        """Insert a machine of which there is nothing yet."""
+        values = {
+            "owner": identity.owner,
+            "name": identity.name,
+            "schema_hash": schema.hash,
+            "tags": json.dumps(identity.tags),
+            "parent": identity.parent,
+            "ticks": b"",
+            **dict.fromkeys(("first_at", "last_at", "epoch", "seq", "machine_tick", "horizon"), 0),
+        }
+        connection.execute(self._machine, values)
 
     def periods(self, connection: sa.Connection, periods: list[tuple[int, int, RecordedSchema]]) -> None:
         """Insert (machine id, from when, schema), and the schemas."""

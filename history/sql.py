@@ -37,6 +37,9 @@ from history.versions import bring_up, version_of
 T = tables.transition
 M = tables.machine
 LISTS = frozenset(("machines", "names"))  # values that are lists
+_MINE = (M.c.owner == sa.bindparam("of_owner")) & (M.c.name == sa.bindparam("of_name"))
+BEGIN_EPOCH = sa.update(M).where(_MINE).values(epoch=M.c.epoch + 1)
+OF_NAME = sa.select(M).where(_MINE)
 CHUNK = 5000  # rows that a reader holds at a time
 FAILURES = (SQLAlchemyError, sqlite3.Error, OSError)
 READERS = 5  # connections to a file that wait for the next question
@@ -170,26 +173,27 @@ class SqlStore(Store):
 
     def register(self, stream: Stream) -> Known:
         """Reserve an epoch; see `Store`."""
-        identity = stream.identity
+        return self.register_all([stream])[0]
+
+    def register_all(self, streams: Sequence[Stream]) -> list[Known]:
+        """Reserve an epoch of each; see `Store`."""
         if self.dialect == "sqlite":  # a file has one writer, and this is it; a server may have many
             self.generation = max(self.generation, 0)
+        found = []
         with self._writing() as connection:
-            self._inserts.schema(connection, stream.schema)
-            values = {
-                "owner": identity.owner,
-                "name": identity.name,
-                "schema_hash": stream.schema.hash,
-                "tags": json.dumps(identity.tags),
-                "parent": identity.parent,
-                "ticks": b"",
-                **dict.fromkeys(("first_at", "last_at", "epoch", "seq", "machine_tick", "horizon"), 0),
-            }
-            connection.execute(self._inserts.insert(M).values(values).on_conflict_do_nothing())
-            mine = (M.c.owner == identity.owner) & (M.c.name == identity.name)
-            connection.execute(sa.update(M).where(mine).values(epoch=M.c.epoch + 1))
-            row = connection.execute(sa.select(M).where(mine)).one()
-        written = row.schema_hash if row.first_at else ""
-        return Known(row.id, row.epoch, 0, row.last_at, row.machine_tick, row.ticks, written)
+            for schema in {stream.schema.hash: stream.schema for stream in streams}.values():
+                self._inserts.schema(connection, schema)
+            for stream in streams:
+                self._inserts.machine(connection, stream.identity, stream.schema)
+                mine = {"of_owner": stream.identity.owner, "of_name": stream.identity.name}
+                connection.execute(BEGIN_EPOCH, mine)
+                found.append(connection.execute(OF_NAME, mine).one())
+        return [
+            Known(
+                row.id, row.epoch, 0, row.last_at, row.machine_tick, row.ticks, row.schema_hash if row.first_at else ""
+            )
+            for row in found
+        ]
 
     def write(self, rows: Iterable[tuple[Any, ...]], streams: Sequence[Stream]) -> int:
         """Store rows; see `Store`."""

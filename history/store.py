@@ -103,6 +103,10 @@ class Store(ABC):
     def register(self, stream: Stream) -> Known:
         """Reserve the next epoch of a machine, and return what is known of it. It is listed from its first write on."""
 
+    def register_all(self, streams: Sequence[Stream]) -> list[Known]:
+        """Do as `register` for several machines; in a database in one transaction, and for none if it raises."""
+        return [self.register(stream) for stream in streams]
+
     @abstractmethod
     def write(self, rows: Iterable[tuple[Any, ...]], streams: Sequence[Stream]) -> int:
         """Store rows, and then what their streams are, in one transaction; return the id of the last row.

@@ -211,9 +211,9 @@ class Writer:
         if not items:
             return
         streams = self._first_lives(items)
-        for stream in streams:
-            if stream.known is None and not self._persist(lambda stream=stream: self._register(stream)):  # type: ignore[misc]
-                return
+        new = [stream for stream in streams if stream.known is None]
+        if new and not self._persist(lambda: self._register(new)):
+            return
         self._tell_room()
         self._on_commit()  # there is room, before there is a commit
         made: list[tuple[Any, ...]] = []
@@ -254,8 +254,9 @@ class Writer:
                 made.append(row)
                 yield row
 
-    def _register(self, stream: Stream) -> None:
-        stream.begin(self._store.register(stream))
+    def _register(self, streams: list[Stream]) -> None:
+        for stream, known in zip(streams, self._store.register_all(streams), strict=True):
+            stream.begin(known)
 
     def _persist(self, write: Callable[[], object]) -> bool:
         """Repeat a write until it works, or until the writer has to give up; tell which."""

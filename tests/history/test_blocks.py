@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from history import StorageError, open_store
-from history.sql import BLOCKS
+from history.inserts import BLOCKS
 from history.store import Store
 from history.stream import Identity, Stream
 from machine import Machine, State
