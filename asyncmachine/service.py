@@ -222,6 +222,10 @@ class Service:
         except TargetError as error:
             logger.error("%s", error)
             self._fail()
+        except SystemExit as error:
+            logger.info("%s has ended the peer: %s", name, error.code or 0)
+            self._failed = self._failed or bool(error.code)
+            self.stop()
         except Exception:  # somebody else's code; whoever wrote it needs all of it
             logger.exception("%s failed", name)
             self._fail()

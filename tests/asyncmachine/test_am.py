@@ -57,6 +57,14 @@ async def adds(peer):
     return am.Machine(DOOR, id="late")
 
 
+async def ends(peer):
+    await trio.sleep(2.5)  # in which a peer that is down is dialled more than once
+    sys.exit(code)
+
+
+code = 0
+
+
 async def hangs(peer):
     await trio.sleep(0.2)
     print("hanging", file=sys.stderr, flush=True)
@@ -239,6 +247,20 @@ def test_a_program_that_fails_ends_the_peer_with_its_traceback(tmp_path: Path) -
     assert said["level"] == "error"
     assert said["message"].endswith("house.py:fails failed")
     assert "KeyError: 'lost in the house'" in said["error"]
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_program_may_end_the_peer_and_one_that_is_down_was_said_once(code: int, tmp_path: Path) -> None:
+    house = tmp_path / "house.py"
+    house.write_text(HOUSE.replace("code = 0", f"code = {code}"))
+    nobody = am("key", "new", str(tmp_path / "nobody.key")).stdout.strip()
+    connect = ("--connect", f"/ip4/127.0.0.1/tcp/1/p2p/{nobody}")
+    result = am("peer", "run", f"{house}:ends", "--topic", "other", *connect, "--log", "json")
+    assert result.exit_code == bool(code)
+    down, ended = map(json.loads, result.stderr.splitlines())
+    assert (down["level"], ended["level"]) == ("warning", "info")
+    assert re.match(rf"{nobody} does not answer .* it is dialled until it does$", down["message"])
+    assert ended["message"] == f"{house}:ends has ended the peer: {code}"
 
 
 def test_what_a_program_returns_is_shared_and_the_supervisor_is_told(folder: Path, tmp_path: Path) -> None:
