@@ -142,3 +142,9 @@ async def test_who_stops_at_once_leaves_no_thread() -> None:
         await trio.lowlevel.checkpoint()
         nursery.cancel_scope.cancel()
     assert set(threading.enumerate()) <= before
+
+
+def test_who_does_not_want_mdns_does_not_import_it() -> None:
+    program = "import sys, pubsub.opening; print(*{'asyncio', 'pubsub.mdns', 'zeroconf'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == "\n"
