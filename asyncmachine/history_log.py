@@ -40,17 +40,19 @@ class HistoryLog:
     """What a peer serves from a history: the recorded transitions of its own machines. Give it as ``log`` to a peer.
 
     Whoever may connect to the peer may read all of it: arguments too, if they are recorded; and machines that were
-    recorded and not exposed.
+    recorded and not exposed, unless `serves` leaves them out.
 
     Args:
         history: that records the machines.
         owner: under which it does so, if not as its own.
+        serves: tells whether the machine with this name is for others; None: all are.
     """
 
-    def __init__(self, history: History, *, owner: str = "") -> None:
+    def __init__(self, history: History, *, owner: str = "", serves: Callable[[str], bool] | None = None) -> None:
         self.counts = Served()
         self._history = history
         self._owner = owner
+        self._serves = serves
 
     async def rows(self, machine: str, after: Place, until: Place | None, limit: int) -> Rows:
         """Return the next rows after a place, and whether they are the last ones; see `pubsub.logs.Log`.
@@ -59,11 +61,14 @@ class HistoryLog:
             LookupError: there is no log of that machine.
             NotNowError: there is one, and the history cannot read it just now.
         """
-        history, owner = self._history, self._owner
+        history, owner, serves = self._history, self._owner, self._serves
+        if machine != JOURNAL and serves is not None and not serves(machine):
+            self.counts.unknown += 1
+            raise LookupError(f"the log of {machine} is not for others")
 
         async def read() -> Rows:
             if machine == JOURNAL:
-                return await history.journals.rows(after, until, limit, owner=owner)
+                return await history.journals.rows(after, until, limit, owner=owner, serves=serves)
             return await history.rows(machine, after, until, limit, owner=owner)
 
         try:

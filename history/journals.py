@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from history.codec import RecordedSchema
+from history.codec import RecordedSchema, Row
 from history.errors import LogError, QuestionError
 from history.journal import MARK, JournalPage, judge_journal, pack_journal, read_journal
 from history.log import MAX_ANSWER, START, LogPart, LogRow, Place
@@ -59,7 +59,13 @@ class Journals:
     # -- for others
 
     async def rows(
-        self, after: Place = START, until: Place | None = None, limit: int = 1000, *, owner: str = ""
+        self,
+        after: Place = START,
+        until: Place | None = None,
+        limit: int = 1000,
+        *,
+        owner: str = "",
+        serves: Callable[[str], bool] | None = None,
     ) -> tuple[Sequence[LogRow], bool]:
         """Return rows of all machines of an owner packed as (life, id, bytes), and whether they are the last ones.
 
@@ -71,13 +77,16 @@ class Journals:
             until: the place of the last row that is wanted; None: all there are.
             limit: how many rows, at most.
             owner: of the machines.
+            serves: tells whether the machine with this name is for others; None: all are.
         """
         if limit < 1:
             raise QuestionError(f"{limit} rows are none: ask for at least 1")
-        answer = await self._history._ask(self._read, owner, after, until, limit)
+        answer = await self._history._ask(self._read, owner, after, until, limit, serves)
         return answer.rows, answer.last
 
-    def _read(self, owner: str, after: Place, until: Place | None, limit: int) -> Answer:
+    def _read(
+        self, owner: str, after: Place, until: Place | None, limit: int, serves: Callable[[str], bool] | None
+    ) -> Answer:
         store, life = self._store, self._store.life()
         low = after[1] if after[0] == life else 0
         last = store.last_id()
@@ -87,6 +96,8 @@ class Journals:
             return Answer((), True)
         top = min(last, low + SPAN)
         rows = lots(lambda before, lot: store.owned(owner, low if before is None else before.id, top, lot))
+        if serves is not None:
+            rows = self._served(rows, serves)
         answer = pack_journal(life, rows, self._look_up, limit, MAX_ANSWER)
         self._logs.note_cut(answer, "the journal")
         self.unsent += len(answer.unsent)
@@ -95,11 +106,19 @@ class Journals:
             if name not in self._warned:
                 self._warned[name] = None
                 logger.warning("%s", problem)
-        if not answer.last or top == last:
+        if not answer.last or (top == last and (answer.rows or serves is None)):
             return answer
         if answer.rows:
             return Answer(answer.rows, False, answer.cut)
-        return Answer(((life, top, MARK),), False)
+        return Answer(((life, top, MARK),), top == last)  # so that these rows need not be looked at again
+
+    def _served(self, rows: Iterable[Row], serves: Callable[[str], bool]) -> Iterator[Row]:
+        known: dict[int, bool] = {}
+        for row in rows:
+            if row.machine_id not in known:
+                known[row.machine_id] = serves(self._store.machine(row.machine_id).name)
+            if known[row.machine_id]:
+                yield row
 
     def _look_up(self, machine_id: int) -> tuple[MachineRow, Periods]:
         store = self._store

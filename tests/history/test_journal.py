@@ -251,6 +251,25 @@ async def test_rows_of_others_are_passed_over(
         assert told(ours, "ann") == told(theirs, "")
 
 
+async def test_machines_that_are_not_for_others_are_left_out(place: Where, fresh: Fresh, kept: Kept) -> None:
+    async with kept(place) as theirs, kept(fresh("memory")) as ours:
+
+        async def pull() -> int:
+            rows, last = await theirs.journals.rows(await here(ours, "ann"), serves=lambda name: name != "mine")
+            assert last
+            return (await ours.journals.take("ann", rows)).rows
+
+        await fill(theirs, name="mine")
+        assert await pull() == 0
+        assert await here(ours, "ann") == (theirs.store.life(), 11)
+        await fill(theirs)
+        await fill(theirs, name="mine")
+        assert await pull() == 11
+        assert [m.name for m in ours.questions.machines()] == ["m"]
+        assert await pull() == 0
+        assert await here(ours, "ann") == (theirs.store.life(), 33)
+
+
 async def test_no_row_is_passed_over_where_several_record_into_one_database(postgresql: Where, kept: Kept) -> None:
     rng = Random(3)
     async with (
