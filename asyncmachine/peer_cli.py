@@ -83,12 +83,12 @@ def tell_ready(ready: Ready, as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode({"event": "ready", **asdict(ready)}))
         return
-    parts = [f"ready: {ready.peer} on {', '.join(ready.addresses) or 'no address'}"]
-    parts.append(f"topic {ready.topic}, machines: {' '.join(ready.machines) or 'none'}")
+    parts = [f"ready: {ready.peer}", f"topic {ready.topic}", f"machines: {' '.join(ready.machines) or 'none'}"]
     if ready.restored:
         parts.append(f"brought back: {' '.join(ready.restored)}")
     if ready.metrics:
         parts.append(f"metrics: {ready.metrics}")
+    parts.append(f"at {' '.join(ready.addresses) or 'no address'}")  # last, so that one can copy them as they stand
     click.echo("; ".join(parts))
 
 
