@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+AT_ONCE = 4  # processes that start at a time: each imports for a second, and starves those that run already
 PROGRAM = ROOT / "tests" / "end_to_end" / "peer_process.py"
 
 
@@ -104,13 +105,16 @@ class PeerProcess:
 
 @contextmanager
 def processes(folder: Path, count: int) -> Iterator[list[PeerProcess]]:
-    """Start a network: one peer, and when it listens all others at once, who know it. They are killed after."""
+    """Start a network: one peer, and then the others, who know it, some at a time. They are killed after."""
     folder.mkdir(exist_ok=True)
     started = [PeerProcess(folder / "key0")]
     try:
         started[0].greet()
-        started += [PeerProcess(folder / f"key{number}", started[0].address) for number in range(1, count)]
-        for process in started[1:]:
+        for number in range(1, count):
+            if number > AT_ONCE:
+                started[-AT_ONCE].greet()
+            started.append(PeerProcess(folder / f"key{number}", started[0].address))
+        for process in started[1:][-AT_ONCE:]:
             process.greet()
         yield started
     finally:
