@@ -160,6 +160,10 @@ class Neighbours:
             self._first[owner] = None
             self._driver.dial(owner)
 
+    def reached(self, owner: bytes) -> None:
+        """Hear that somebody is a neighbour: should it go later, that is no news about where it was said to be."""
+        self._first.pop(owner, None)
+
     def failed(self, owner: bytes, error: DialError) -> None:
         """Hear that a dial came to nothing."""
         if owner in self._first:

@@ -26,7 +26,7 @@ from pubsub.core import Core
 from pubsub.counters import Counters, counters_of, counters_of_core
 from pubsub.driver import Driver
 from pubsub.errors import ExposeError, PubsubError
-from pubsub.events import Committed, KeyInUse
+from pubsub.events import Committed, KeyInUse, Linked
 from pubsub.logs import Log, Logs
 from pubsub.members import Status
 from pubsub.messages import Place
@@ -228,6 +228,10 @@ class Peer:
         ]
         return sorted(found, key=lambda member: member.owner)
 
+    def neighbours(self) -> list[bytes]:
+        """Return the public keys of those that this peer is connected with, members or not, oldest link first."""
+        return list(self._core.links)
+
     def statistics(self) -> dict[str, Counters]:
         """Return all counters, by part: what was done, refused and dropped since the start."""
         out = counters_of_core(self._core)
@@ -282,6 +286,9 @@ class Peer:
         elif isinstance(event, SchemaKnown):
             if self._waiting:
                 self._look(None)
+        elif isinstance(event, Linked):
+            if isinstance(event.peer, bytes):
+                self._neighbours.reached(event.peer)
         elif isinstance(event, RowsAsked | RowsPulled | PullEnded):
             self._logs.notified(event)
         elif isinstance(event, KeyInUse):

@@ -188,6 +188,13 @@ async def test_a_peer_to_begin_with_that_does_not_answer_is_said_once(
     assert len(caplog.records) == 1
 
 
+async def test_a_peer_to_begin_with_that_goes_later_was_found(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    place.neighbours.dial_first([key(1)])
+    place.neighbours.reached(key(1))
+    place.neighbours.failed(key(1), DialError("gone"))
+    assert not caplog.records
+
+
 async def test_who_is_to_be_met_is_dialled_and_waited_for_but_not_for_ever(
     place: Place, autojump_clock: MockClock
 ) -> None:
