@@ -11,7 +11,8 @@ a line. That is for starting and stopping; what happens at an airport, the obser
                  {"left": {…}}    it is about to end; what it took
                  {"error": "…"}   it is about to end, as something is wrong
 
-If the socket ends, so does the process: nothing is left behind when the supervisor is killed.
+If the socket ends, so does the process, and it takes the folder with it: nothing is left behind when the supervisor is
+killed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import sys
@@ -92,7 +94,8 @@ def serve(job: Job, control: socket.socket) -> None:
     for descriptor in (1, 2):
         os.dup2(log, descriptor)
     try:
-        trio.run(_main, job, control)
+        if not trio.run(_main, job, control):
+            shutil.rmtree(job.folder, ignore_errors=True)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told
         traceback.print_exc()
         with suppress(OSError):
@@ -209,14 +212,17 @@ class _Shared:
             recorder.stop()
 
 
-async def _main(job: Job, control: socket.socket) -> None:
+async def _main(job: Job, control: socket.socket) -> bool:
+    """Return whether it came to a good end: the supervisor was there until then."""
     control.setblocking(False)
     stream = trio.SocketStream(trio.socket.from_stdlib_socket(control))
-    orders = _Orders()
+    orders, is_good = _Orders(), False
     async with trio.open_nursery() as nursery:
         nursery.start_soon(orders.hear, stream, nursery.cancel_scope)
         await _live(job, stream, orders)
+        is_good = True
         nursery.cancel_scope.cancel()
+    return is_good
 
 
 async def _live(job: Job, stream: trio.SocketStream, orders: _Orders) -> None:

@@ -22,6 +22,7 @@ from asyncmachine.history_view import size_text, span_text
 
 SETTLED = 10**9  # ns after which all that a file has for a minute is done: it is stamped with that minute, and some ns
 MOMENT = 1_360_375_200 * 10**9  # 2013-02-09T02:00:00Z: in the middle of the blizzard
+IN_MEMORY = ("memory:", "sqlite://", "sqlite:///:memory:")  # URLs of what is gone with the program
 ENDS = ("landed", "diverted", "cancelled")  # of a flight
 STYLES = {"closed": "red", "disrupted": "yellow", "cancelled": "red", "open": "green", "busy": "green"}
 
@@ -252,9 +253,8 @@ def _network(report: Report) -> Table:
 def _costs(report: Report) -> Iterator[Text]:
     cost = report.cost
     rate = report.rows / cost.seconds if cost.seconds else 0.0
-    yield Text(
-        f"{report.rows:,} transitions in {cost.seconds:.1f} s, {rate:,.0f} a second; {size_text(report.bytes)} on disk."
-    )
+    size = "" if report.url in IN_MEMORY else f"; {size_text(report.bytes)} on disk"
+    yield Text(f"{report.rows:,} transitions in {cost.seconds:.1f} s, {rate:,.0f} a second{size}.")
     p50, p99 = cost.latency
     if p50 is not None:
         yield Text(f"A record of an airport was here after {p50} ms (p50), {p99} ms (p99).")
@@ -265,7 +265,7 @@ def _costs(report: Report) -> Iterator[Text]:
 def suggestions(report: Report) -> Iterator[str]:
     """Yield commands that ask the same history, and work as they are."""
     url = report.url
-    if url in ("memory:", "sqlite://", "sqlite:///:memory:"):
+    if url in IN_MEMORY:
         return
     code = min(report.flights)
     place = url.removeprefix("sqlite:///") if url.startswith("sqlite:///") else url

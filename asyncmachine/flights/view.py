@@ -150,7 +150,7 @@ def _peers(scene: Scene) -> RenderableType:
         f"{tower.machines:,}",
         f"{tower.rows:,}",
         "",
-        Text(f"{tower.rate():,.0f} changes/s", "cyan"),
+        Text(f"{tower.rate():,.0f} transitions/s", "cyan"),
     )
     return table
 

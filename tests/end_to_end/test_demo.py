@@ -148,10 +148,10 @@ def demo(folder: Path, *options: str) -> Iterator[Demo]:
         url,
         *options,
     ]
+    (folder / "own").mkdir()
+    env = {**os.environ, "PYTHONUNBUFFERED": "1", "TMPDIR": str(folder / "own")}
     with (folder / "report").open("w+") as report:
-        process = subprocess.Popen(
-            command, stdout=report, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
-        )
+        process = subprocess.Popen(command, stdout=report, stderr=subprocess.PIPE, text=True, env=env)
         running = Demo(process, report, url)
         try:
             yield running
@@ -162,6 +162,7 @@ def demo(folder: Path, *options: str) -> Iterator[Demo]:
             process.stderr.close()
     assert running.pids
     wait_for(lambda: not any(is_alive(pid) for pid in running.pids.values()))
+    wait_for(lambda: not list((folder / "own").glob("am-demo-*")))
 
 
 def wait_for(holds: Callable[[], bool]) -> None:
