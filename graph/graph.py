@@ -38,6 +38,7 @@ class Graph:
 
     Attributes:
         live: the graph as it is now, to be added to by hand.
+        peers: what puts the peer's network in; None: there is no peer.
     """
 
     def __init__(
@@ -52,17 +53,17 @@ class Graph:
         self.live.listen(self._past.apply)
         if peer is None:
             self._feed = MachineFeed(self.live, peer_of or (lambda reader: ""))
-            self._peers: PeerFeed | None = None
+            self.peers: PeerFeed | None = None
             return
         from graph.peers import PeerFeed, peers_of
 
         self._feed = MachineFeed(self.live, peer_of or peers_of(peer))
-        self._peers = PeerFeed(self.live, self._feed, peer)
+        self.peers = PeerFeed(self.live, self._feed, peer)
         self._follow_peer()
 
     def _follow_peer(self) -> None:
-        if self._peers is not None:
-            self._peers.start()
+        if self.peers is not None:
+            self.peers.start()
 
     def __repr__(self) -> str:
         return f"<Graph: {len(self.live)} vertices and edges, {self.live.waiting} edges wait>"
@@ -78,8 +79,8 @@ class Graph:
 
     def leave(self) -> None:
         """Take the peer out, and all that it knows. It stays in the past."""
-        if self._peers is not None:
-            self._peers.stop()
+        if self.peers is not None:
+            self.peers.stop()
 
     def as_of(self, at: int | None = None) -> View:
         """Return the graph as it was at a time, ns since 1970; None: as it is now. It does not change any more."""

@@ -3,8 +3,9 @@
     feed = PeerFeed(graph, machines, peer)
     feed.start()
 
-It is one peer's view: connections are its own, and what it holds others for may be wrong for a while. Nothing is asked
-for; all comes from the events that the peer tells.
+It is one peer's view: what it holds others for may be wrong for a while. To it comes what others tell of their own
+edges, see `graph.told`, tagged as such: together they are the network. Nothing is asked for; all comes from the events
+that the peer tells. What one has told that is dead, or has left, does not count.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from functools import lru_cache
 from graph.feed import MachineFeed
 from graph.live import LiveGraph
 from graph.parts import EdgeKey, Link, Vertex, machine_vertex, peer_vertex
+from graph.told import TOLD, unpack
 from machine import Reader
 from pubsub.catalog import SchemaKnown
 from pubsub.events import Committed, Linked, Published, Unlinked
@@ -37,6 +39,10 @@ class PeerFeed:
         graph: to put it in.
         machines: what follows the machines in the same graph; its ``peer_of`` must be that of `peers_of`.
         peer: whose view it is.
+
+    Attributes:
+        refused: edges that others told and that are not theirs, and what of this could not be read.
+        cut: of each owner, how many edges it had no room for.
     """
 
     def __init__(self, graph: LiveGraph, machines: MachineFeed, peer: Peer) -> None:
@@ -49,6 +55,10 @@ class PeerFeed:
         self._replicas: dict[Vertex, Replica] = {}
         self._links: dict[bytes, EdgeKey] = {}
         self._members: dict[bytes, Status] = {}
+        self._said: dict[bytes, tuple[EdgeKey, ...]] = {}  # by each owner, of its own edges
+        self._told: dict[bytes, dict[EdgeKey, None]] = {}  # those of them that are in the graph
+        self.refused = 0
+        self.cut: dict[bytes, int] = {}
         self._is_listening = False
 
     def __repr__(self) -> str:
@@ -62,11 +72,14 @@ class PeerFeed:
         for member in self.peer.members():
             if member.owner != self.peer.owner:
                 self._put_member(member.owner, member.status)
-            if member.connected:
-                self._link(member.owner, ())
+                for machine in self.peer.replicas(id=TOLD, owner=member.owner):
+                    self._listen_to(member.owner, machine.tags)
+        for owner in self.peer.neighbours():
+            self._link(owner, ())
         for replica in self.peer.replicas():
-            self._own(replica.owner, replica.id, replica.tags)
-            self._follow(replica)
+            if replica.id != TOLD:
+                self._own(replica.owner, replica.id, replica.tags)
+                self._follow(replica)
 
     def ignore(self) -> None:
         """Hear nothing any more, and leave the graph as it is. Doing it twice is doing it once."""
@@ -106,17 +119,20 @@ class PeerFeed:
             self._unlink(event.peer)
         elif isinstance(event, SchemaKnown):
             for replica in self.peer.replicas():
-                self._follow(replica)
+                if replica.id != TOLD:
+                    self._follow(replica)
 
     # -- peers, and links
 
     def _put_member(self, owner: bytes, status: Status) -> None:
         self._members[owner] = status
         self._graph.add_vertex(peer_vertex(_name(owner)), (status.value,))
+        self._put_told(owner)
 
     def _forget(self, owner: bytes) -> None:
         """Take a peer out that is no member any more, unless there is a connection with it."""
         self._members.pop(owner, None)
+        self._listen_to(owner, ())
         vertex = peer_vertex(_name(owner))
         if owner in self._links:
             self._graph.add_vertex(vertex, (UNKNOWN,))
@@ -154,8 +170,11 @@ class PeerFeed:
             self._put_member(owner, Status.LEFT if state.header.is_bye else Status.ALIVE)
         descriptions: dict[str, Description] = {}
         for machine in state.values():
-            if machine.description.id != SELF:
+            if machine.description.id not in (SELF, TOLD):
                 descriptions.setdefault(machine.description.id, machine.description)
+        if owner != self.peer.owner:
+            told = (machine.description.tags for machine in state.values() if machine.description.id == TOLD)
+            self._listen_to(owner, next(told, ()))
         owned = self._owned.get(owner, {})
         self._disown(owner, {id: vertex for id, vertex in owned.items() if id not in descriptions})
         for id, description in descriptions.items():
@@ -163,6 +182,37 @@ class PeerFeed:
             if owner != self.peer.owner:
                 for replica in self.peer.replicas(id=id, owner=owner):
                     self._follow(replica)
+
+    # -- what others tell of their own edges
+
+    def _listen_to(self, owner: bytes, tags: tuple[str, ...]) -> None:
+        """Take what an owner tells in place of what it told before; no tags: it tells nothing."""
+        self._said.pop(owner, None)
+        self.cut.pop(owner, None)
+        if tags:
+            try:
+                heard = unpack(tags, _name(owner))
+            except ValueError:
+                self.refused += 1
+            else:
+                self._said[owner] = heard.edges
+                self.cut[owner] = heard.cut
+                self.refused += heard.refused
+        self._put_told(owner)
+
+    def _put_told(self, owner: bytes) -> None:
+        """Bring the graph to what an owner has told, as long as it lives."""
+        lives = self._members.get(owner) in (Status.ALIVE, Status.SUSPECT)
+        now = dict.fromkeys(self._said.get(owner, ()) if lives else ())
+        before = self._told.pop(owner, {})
+        for edge in before:
+            if edge not in now:
+                self._graph.remove_edge(edge)
+        for edge in now:
+            if edge not in before:
+                self._graph.add_edge(edge, ("told",))
+        if now:
+            self._told[owner] = now
 
     def _own(self, owner: bytes, id: str, tags: tuple[str, ...]) -> None:
         """Put a machine in, and whose it is."""

@@ -21,6 +21,7 @@ import trio
 from graph.errors import TakenOverError
 from graph.graph import Graph
 from graph.parts import Change, Key, Vertex, texts_of
+from graph.teller import Teller
 from history.errors import StorageError
 from history.graphs import GraphRow, Graphs
 from history.history import History
@@ -54,7 +55,12 @@ class GraphStatistics:
 
 
 class RecordedGraph(Graph):
-    """A graph that is recorded. Made by `open_graph`."""
+    """A graph that is recorded. Made by `open_graph`.
+
+    Attributes:
+        name: of the graph.
+        teller: what tells others of this peer's edges; None: nothing does.
+    """
 
     def __init__(
         self,
@@ -69,6 +75,7 @@ class RecordedGraph(Graph):
     ) -> None:
         super().__init__(history.clock.stamp, peer=peer, peer_of=peer_of)
         self.name = name
+        self.teller: Teller | None = None
         self._history = history
         self._buffer, self._interval, self._sign = buffer, interval, sign
         self._changes: list[Change] = []
@@ -115,6 +122,10 @@ class RecordedGraph(Graph):
 
     # -- inner
 
+    async def _tell_others(self, teller: Teller, scope: trio.CancelScope) -> None:
+        with scope:
+            await teller.run()
+
     def _follow_peer(self) -> None:
         """Wait with that until the recording has begun: then what is stored has the same times as what is here."""
 
@@ -159,8 +170,8 @@ class RecordedGraph(Graph):
         """Take no more, and count what could not be written."""
         self._over = self._batch.is_over = True
         self.unlisten(self._take)
-        if self._peers is not None:
-            self._peers.ignore()
+        if self.peers is not None:
+            self.peers.ignore()
         lost = len(self._changes) + len(self._sent)
         self._changes.clear()
         self._sent.clear()
@@ -303,6 +314,7 @@ async def open_graph(
     *,
     peer: Peer | None = None,
     peer_of: Callable[[Reader], str] | None = None,
+    tell: bool = False,
     buffer: int = 1_000_000,
     interval: float = 0.05,
     sign: float = 10.0,
@@ -313,6 +325,7 @@ async def open_graph(
         history: where it is recorded, and whose clock it goes by. Open it outside of this one.
         name: of the graph; several in one database need names of their own.
         peer, peer_of: see `Graph`.
+        tell: let others know this peer's connections, and the pipes between published machines; see `Teller`.
         buffer: changes that may wait to be written.
         interval: seconds that a change waits at most before its commit begins.
         sign: seconds between two signs of life while nothing changes.
@@ -324,10 +337,15 @@ async def open_graph(
     failure: BaseException | None = None
     async with trio.open_nursery() as nursery:
         await nursery.start(graph._run)
+        telling = trio.CancelScope()
+        if tell and peer is not None:
+            graph.teller = Teller(graph.live, peer)
+            nursery.start_soon(graph._tell_others, graph.teller, telling)
         try:
             yield graph
         except BaseException as error:  # noqa: BLE001 - raised again below; the nursery would wrap it into a group
             failure = error
+        telling.cancel()
         graph._stop()
     if failure is not None:
         raise failure

@@ -107,6 +107,7 @@ async def test_a_graph_that_begins_later_has_the_same(town: Town, autojump_clock
     early = Graph(peer=one)
     await town.open(Machine(DOOR, id="front"), Machine(LIGHT, id="lamp", tags=("red",)))
     await town.open()
+    await town.open(is_guest=True)
     await trio.sleep(5)
     late = Graph(peer=one)
     assert {part.key for part in late.live} == {part.key for part in early.live}

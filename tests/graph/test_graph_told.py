@@ -1,0 +1,206 @@
+"""What peers tell of their own edges: packed within bounds, taken from nobody else, put together to the network."""
+
+from __future__ import annotations
+
+import zlib
+from base64 import b85encode
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from graph.graph import Graph
+from graph.parts import EdgeKey, Link, machine_vertex, peer_vertex, state_vertex
+from graph.recorder import RecordedGraph, open_graph
+from graph.teller import Teller
+from graph.told import MAX_ROOM, MIN_ROOM, TAG, TOLD, is_own, pack, unpack
+from history import open_history
+from machine import Machine, Schema, State, bind_state
+from pubsub.peer import Peer
+from tests.graph.test_graph_peers import DOOR, LIGHT, Town
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
+peers = st.sampled_from(["me", "you", "they"])
+ends = st.one_of(st.builds(machine_vertex, texts, peers), st.builds(state_vertex, texts, texts, peers))
+edges = st.one_of(
+    st.builds(lambda peer: EdgeKey(Link.CONNECTION, peer_vertex("me"), peer_vertex(peer)), peers),
+    st.builds(EdgeKey, st.sampled_from([Link.PIPE_ADD, Link.PIPE_REMOVE]), ends, ends, texts),
+)
+
+
+def tags_of(value: object) -> tuple[str, ...]:
+    text = b85encode(zlib.compress(msgspec.msgpack.encode(value))).decode()
+    return tuple(text[at : at + TAG] for at in range(0, len(text), TAG))
+
+
+@given(st.lists(edges, max_size=30, unique=True))
+def test_what_is_told_is_what_is_heard(told: list[EdgeKey]) -> None:
+    mine = [edge for edge in told if is_own(edge, "me")]
+    tags, cut = pack(mine, "me", MAX_ROOM)
+    heard = unpack(tags, "me")
+    assert (cut, heard.cut, heard.refused) == (0, 0, 0)
+    assert set(heard.edges) == set(mine)
+
+
+def test_what_does_not_fit_is_cut_and_counted() -> None:
+    links = [EdgeKey(Link.CONNECTION, peer_vertex("me"), peer_vertex(f"peer {n}")) for n in range(3)]
+    pipes = [
+        EdgeKey(Link.PIPE_ADD, state_vertex(f"door{n * n}", "Open", "me"), state_vertex("lamp", "On", "me"))
+        for n in range(500)
+    ]
+    tags, cut = pack([*pipes, *links], "me", 1000)
+    assert sum(map(len, tags)) <= 1000
+    assert 0 < cut < 500
+    heard = unpack(tags, "me")
+    assert heard.cut == cut
+    assert heard.edges == (*links, *pipes[: 500 - cut])
+    assert pack([*pipes, *links], "me", 1000)[1] == cut
+    # what packs well is bounded by what it is unpacked
+    same = [
+        EdgeKey(Link.PIPE_ADD, machine_vertex("d" * 200, "me"), machine_vertex("l", "me"), str(n)) for n in range(999)
+    ]
+    tags, cut = pack(same, "me")
+    assert 0 < cut < 999
+    assert len(unpack(tags, "me").edges) == 999 - cut
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        (("x" * 300,) * 64, "bytes are more than"),
+        (("not a text\n",), "bad base85"),
+        (("abcde",), "cannot be unpacked"),
+        (tags_of([1, ["me"]]), "cannot be unpacked"),
+        (tags_of([1, ["me"], ["x"], [], 0]), "cannot be unpacked"),
+        (tags_of([2, ["me"], [], [], 0]), "version 2"),
+        (tags_of([1, ["you"], [], [], 0]), "another peer"),
+        (tags_of([1, [], [], [], 0]), "another peer"),
+        (tags_of([1, ["me"], [1], [], 0]), "does not list"),
+        (tags_of([1, ["me"], [-1], [], 0]), "does not list"),
+        (tags_of([1, ["me"], [], [[False, 0, "a", "b", 7, "c", "d", ""]], 0]), "does not list"),
+        (tags_of([1, ["me", "z" * 70_000], [], [], 0]), "more than 65536 bytes"),
+        (tuple(tag[:-9] for tag in tags_of([1, ["me"], [], [], 0])), "."),
+    ],
+)
+def test_what_nobody_tells_is_refused(tags: Sequence[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        unpack(tags, "me")
+
+
+def test_edges_of_others_are_refused_and_counted() -> None:
+    pipe = [False, 0, "door", "Open", 1, "lamp", "On", ""]  # it would be in your process
+    heard = unpack(tags_of([1, ["me", "you"], [1], [pipe], 3]), "me")
+    assert heard.edges == (EdgeKey(Link.CONNECTION, peer_vertex("me"), peer_vertex("you")),)
+    assert (heard.refused, heard.cut) == (1, 3)
+
+
+def test_room_has_limits() -> None:
+    for room in (MIN_ROOM - 1, MAX_ROOM + 1):
+        with pytest.raises(ValueError, match=f"room={room} is no number of bytes"):
+            Teller(Graph().live, object(), room=room)  # type: ignore[arg-type]
+
+
+class Street:
+    """Peers that tell, and one that listens."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self.nursery = nursery
+        self.town = Town(nursery)
+        self.ends: dict[str, trio.Event] = {}
+
+    async def tell(self, peer: Peer, *machines: Machine) -> RecordedGraph:
+        graph: RecordedGraph = await self.nursery.start(self._hold, peer)
+        graph.follow(*machines)
+        return graph
+
+    async def _hold(self, peer: Peer, *, task_status: trio.TaskStatus[Any]) -> None:
+        async with open_history("memory:") as history, open_graph(history, peer=peer, tell=True) as graph:
+            self.ends[peer.id] = trio.Event()
+            task_status.started(graph)
+            await self.ends[peer.id].wait()
+
+
+def pairs(graph: Graph, link: Link) -> set[tuple[str, str]]:
+    found = [part.key for part in graph.as_of().edges(link)]
+    return {(str(key.source), str(key.target)) for key in found if isinstance(key, EdgeKey)}
+
+
+async def test_an_observer_puts_the_network_together(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    street = Street(nursery)
+    town = street.town
+    hub = await town.open()
+    observed = Graph(peer=hub)
+    front, lamp, secret = Machine(DOOR, id="front"), Machine(LIGHT, id="lamp"), Machine(LIGHT, id="secret")
+    one = await town.open(front)
+    two = await town.open(lamp)
+    await trio.sleep(3)
+    await street.tell(one)
+    graph = await street.tell(two, lamp, secret)
+    pipes = bind_state(await two.replica("front"), "Open", lamp, "On")
+    bind_state(lamp, "On", secret, "On")
+    await trio.sleep(15)
+    assert {(hub.id, one.id), (one.id, hub.id), (two.id, hub.id)} <= pairs(observed, Link.CONNECTION)
+    way = observed.as_of().path(state_vertex("front", "Open", one.id), state_vertex("lamp", "On", two.id))
+    assert way is not None
+    assert observed.live.get(way.edges[0]).tags == ("told",)  # type: ignore[union-attr]
+    assert "secret" not in {key.machine for key in observed.live if hasattr(key, "machine")}
+    assert observed.live.waiting == 0
+    assert TOLD not in str(list(observed.as_of().all_keys()))
+    teller = graph.teller
+    assert teller is not None
+    assert (teller.told, teller.cut) == (3, 0)
+    times = teller.times
+    pipes.cut()
+    await trio.sleep(10)
+    assert pairs(observed, Link.PIPE_ADD) == set()
+    assert teller.times == times + 1
+    street.ends[two.id].set()  # it tells nothing more
+    await trio.sleep(10)
+    assert (two.id, hub.id) not in pairs(observed, Link.CONNECTION)
+    assert (hub.id, two.id) in pairs(observed, Link.CONNECTION)
+    assert observed.peers is not None
+    assert observed.peers.refused == 0
+
+
+async def test_what_the_dead_have_told_does_not_count(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    street = Street(nursery)
+    town = street.town
+    hub = await town.open()
+    observed = Graph(peer=hub)
+    one = await town.open(Machine(DOOR, id="front"))
+    await street.tell(one)
+    await trio.sleep(10)
+    late = Graph(peer=hub)
+    assert (one.id, hub.id) in pairs(observed, Link.CONNECTION)
+    assert (one.id, hub.id) in pairs(late, Link.CONNECTION)
+    await one.leave()
+    town.close(one)
+    await trio.sleep(10)
+    for graph in (observed, late):
+        assert pairs(graph, Link.CONNECTION) == set()
+        assert len(graph.as_of().vertices(tag="left")) == 1
+
+
+async def test_what_cannot_be_read_is_counted(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    town = Town(nursery)
+    hub = await town.open()
+    observed = Graph(peer=hub)
+    liar = Machine(Schema({"Told": State(multi=True)}), id=TOLD, tags=("nonsense",))
+    one = await town.open(liar)
+    await trio.sleep(3)
+    assert observed.peers is not None
+    assert observed.peers.refused == 1
+    liar.set_tags(*tags_of([1, [one.id, hub.id], [1], [[False, 0, "a", "B", 1, "c", "D", ""]], 0]))
+    liar.add("Told")
+    await trio.sleep(3)
+    assert observed.peers.refused == 2
+    assert (one.id, hub.id) in pairs(observed, Link.CONNECTION)
+    observed.leave()
+    assert len(observed.live) == observed.live.waiting == 0
