@@ -1,5 +1,7 @@
 """Measure the graph: updates, as-of and paths with 10,000 machines and 100,000 edges, and how they grow.
 
+The last rows are of the same graph in a history's database, an SQLite file.
+
 python benchmarks/graph.py [--json]
 """
 
@@ -9,6 +11,7 @@ import gc
 import random
 import statistics
 import sys
+import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -18,11 +21,15 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose names would hide the packages
 
 import networkx as nx
+import trio
 
 from benchmarks.harness import RUNS, Report
 from graph.live import LiveGraph
 from graph.parts import EdgeKey, Link, machine_vertex, state_vertex
+from graph.past import PastGraph
+from graph.recorder import open_graph
 from graph.timeline import Timeline
+from history import open_history, open_store
 
 SEED = 20130207
 STATES = ("A", "B", "C", "D")
@@ -99,10 +106,51 @@ def measure(report: Report, machines: int, *, with_goals: bool) -> None:
     report.add(name + "memory, with its past", size / 1e6, "MB", goal(200))
 
 
+def measure_recorded(report: Report, machines: int, folder: str) -> None:
+    graph, _, pipes = build(machines)
+    url = f"sqlite:///{folder}/{machines}.db"
+    several = random.Random(SEED).sample(pipes, min(1000, len(pipes)))
+
+    async def record() -> tuple[float, float, int]:
+        async with open_history(url) as history, open_graph(history) as recorded:
+            began = time.perf_counter()
+            for part in graph:
+                if isinstance(part.key, EdgeKey):
+                    recorded.live.add_edge(part.key)
+                else:
+                    recorded.live.add_vertex(part.key)
+            await recorded.sync()
+            first = time.perf_counter() - began
+            middle = history.clock.latest()
+            began = time.perf_counter()
+            for edge in several:
+                recorded.live.remove_edge(edge)
+                recorded.live.add_edge(edge)
+            await recorded.sync()
+            return first / len(graph), (time.perf_counter() - began) / len(several) / 2, middle
+
+    each, change, middle = trio.run(record)
+    name = f"{machines:,} machines in a history: "
+    report.add(name + "a part that comes", each * 1e6, "us")
+    report.add(name + "a later change", change * 1e6, "us")
+    store = open_store(url)
+    store.open()
+    past = PastGraph(store)
+    report.add(name + "as of a moment", median_ms(lambda: past.as_of(middle)), "ms")
+    report.add(name + "a difference", median_ms(lambda: past.diff(middle)), "ms")
+    report.add(name + f"{2 * len(several):,} changes", median_ms(lambda: list(past.changes(middle))), "ms")
+    store.close()
+    size = Path(url.removeprefix("sqlite:///")).stat().st_size
+    report.add(name + "on disk", size / 1e6, "MB")
+
+
 def main() -> None:
     report = Report("graph", how=f"medians of {RUNS}")
     for machines in (100, 1_000, 10_000):
         measure(report, machines, with_goals=machines == 10_000)
+    with tempfile.TemporaryDirectory() as folder:
+        for machines in (100, 1_000, 10_000):
+            measure_recorded(report, machines, folder)
     report.show()
 
 

@@ -150,6 +150,10 @@ def key_to_json(key: Key) -> dict[str, Any]:
     }
 
 
+_KINDS = {kind.value: kind for kind in Kind}  # a quarter of the time that calling the class takes
+_LINKS = {link.value: link for link in Link}
+
+
 def texts_of(key: Key) -> tuple[str, ...]:
     """Return a key as what a table can hold: four texts of a vertex, ten of an edge."""
     if isinstance(key, Vertex):
@@ -163,10 +167,10 @@ def key_of(texts: Sequence[str]) -> Key:
     Raises:
         ValueError: they are of a kind that is not known here.
     """
-    if len(texts) == 4:
-        return _vertex_of(texts)
-    return EdgeKey(Link(texts[0]), _vertex_of(texts[1:5]), _vertex_of(texts[5:9]), texts[9])
-
-
-def _vertex_of(texts: Sequence[str]) -> Vertex:
-    return Vertex(Kind(texts[0]), *texts[1:])
+    try:
+        if len(texts) == 4:
+            return Vertex(_KINDS[texts[0]], *texts[1:])
+        link, a, b = _LINKS[texts[0]], _KINDS[texts[1]], _KINDS[texts[5]]
+    except KeyError as error:
+        raise ValueError(f"{error} is not known") from None
+    return EdgeKey(link, Vertex(a, *texts[2:5]), Vertex(b, *texts[6:9]), texts[9])

@@ -208,7 +208,7 @@ async def test_what_a_newer_program_stored_is_refused_in_one_line(place: Place, 
         life = history.store.graphs.begin("", 1)
         row = GraphRow(life.id, 1, ("planet", "", "x", ""), (), 2)
         history.store.graphs.write(life.id, 3, [row], [], [])
-        with pytest.raises(GraphError, match=r"'planet' is not a valid Kind.*: update the program"):
+        with pytest.raises(GraphError, match=r"'planet' is not known.*: update the program"):
             PastGraph(history.store).as_of()
 
 
