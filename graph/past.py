@@ -96,11 +96,13 @@ class PastGraph:
         spans = Spans()
         there = [life for life in lives if life.began <= when <= (_end(life) if life.ended else OPEN)]
         for edges in (False, True):
-            rows = [self._then(row, life) for life in there for row in self._rows(edges, life, when)]
-            if len(there) > 1:
-                rows.sort(key=lambda pair: pair[0].since)
+            rows = (self._then(row, life) for life in there for row in self._rows(edges, life, when))
+            if len(there) == 1:
+                for part, until in rows:
+                    spans.add(part, until)
+                continue
             seen: dict[Key, None] = {}
-            for part, until in rows:
+            for part, until in sorted(rows, key=lambda pair: pair[0].since):
                 if part.key not in seen:
                     seen[part.key] = None
                     spans.add(part, until)
