@@ -49,10 +49,10 @@ $(BIN)/uv:
 # Not `uv sync`: it would remove uv itself.
 # libp2p wants trio-typing, which brings types of a trio of years ago; mypy would take those for trio's own.
 .venv/ready: pyproject.toml | $(BIN)/uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable . --group dev
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable . --group dev
 	rm -rf .venv/lib/python3*/site-packages/trio-stubs
 	touch $@
 
 .venv/bench: .venv/ready
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --group bench
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --group bench
 	touch $@
