@@ -47,12 +47,14 @@ $(BIN)/uv:
 	$(PYTHON) -m pip --quiet --python $(BIN)/python install uv
 
 # Not `uv sync`: it would remove uv itself.
+# Compiled here and once: a process that may not write bytecode compiles all that it imports anew, which takes a second.
 # libp2p wants trio-typing, which brings types of a trio of years ago; mypy would take those for trio's own.
 .venv/ready: pyproject.toml | $(BIN)/uv
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable . --group dev
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable . --group dev
 	rm -rf .venv/lib/python3*/site-packages/trio-stubs
+	-$(BIN)/python -m compileall -qq -j 0 .venv/lib
 	touch $@
 
 .venv/bench: .venv/ready
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --group bench
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group bench
 	touch $@
