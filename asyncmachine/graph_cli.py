@@ -109,28 +109,13 @@ def opened(ctx: click.Context) -> Iterator[Asked]:
     """Open the history for reading; it has to be there."""
     import time
 
+    from asyncmachine.stored import opened_store
     from graph.past import PastGraph
-    from history import QuestionError, StorageError, default_url, open_store
 
-    given, name = ctx.obj
-    url = given or default_url()
-    if "://" not in url and url != "memory:":
-        url = f"sqlite:///{Path(url).expanduser()}"
-    with failing():
-        if url in ("memory:", "sqlite://", "sqlite:///:memory:"):
-            raise QuestionError(f"a history in memory ({url}) ends with the program that made it: name a file")
-        store = open_store(url)
-        try:
-            if not store.exists():
-                other = "" if given else "; for one that is elsewhere: am graph -H FILE …, or set AM_HISTORY"
-                raise StorageError(
-                    f"there is no history at {store.url}. A program makes one with open_history, and records its"
-                    f" graph there with open_graph{other}"
-                )
-            last = store.open()
-            yield Asked(PastGraph(store, name), max(time.time_ns(), last))
-        finally:
-            store.close()
+    url, name = ctx.obj
+    maker = "open_history, and records its graph there with open_graph"
+    with failing(), opened_store(url, "am graph", maker) as (store, last):
+        yield Asked(PastGraph(store, name), max(time.time_ns(), last))
 
 
 # -- the commands

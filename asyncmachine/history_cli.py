@@ -35,16 +35,14 @@ from asyncmachine.history_view import (
     time_or,
     times,
 )
+from asyncmachine.stored import opened_store
 from history import (
     HistoryError,
     QuestionError,
     Questions,
     Record,
-    StorageError,
-    default_url,
     export_file,
     format_time,
-    open_store,
 )
 from history.codec import KINDS
 from history.export import FORMATS, Format, as_row, check_format, export, format_of, watched
@@ -115,26 +113,10 @@ class _Asked:
 @contextmanager
 def _opened(ctx: click.Context) -> Iterator[_Asked]:
     """Open the history for reading; it has to be there."""
-    given: str | None = ctx.obj
-    url = given or default_url()
-    if "://" not in url and url != "memory:":
-        url = f"sqlite:///{Path(url).expanduser()}"
-    if url in ("memory:", "sqlite://", "sqlite:///:memory:"):
-        raise QuestionError(f"a history in memory ({url}) ends with the program that made it: name a file")
-    store = open_store(url)
-    try:
-        if not store.exists():
-            other = "" if given else "; for one that is elsewhere: am history -H FILE …, or set AM_HISTORY"
-            raise StorageError(
-                f"there is no history at {store.url}. A program makes one with"
-                f" open_history({repr(store.url) if given else ''}) and .record(machine){other}"
-            )
-        last = store.open()
+    with opened_store(ctx.obj, "am history", "open_history({url}) and .record(machine)") as (store, last):
         store.generation = -1  # another program may be writing
         now = max(time.time_ns(), last)
         yield _Asked(store, Questions(store, lambda: now), now)
-    finally:
-        store.close()
 
 
 # -- options that several commands have

@@ -20,44 +20,16 @@ from asyncmachine.service import LOOK, STRANGERS, hint
 from asyncmachine.watch_cli import MOST, Watch
 from asyncmachine.when_cli import Wanted
 from machine import Machine, Schema, State
-from pubsub.boundary import Message
 from pubsub.codec import ConnectionCodec
 from pubsub.identity import Domain, Identity
 from pubsub.keys import read_identity
 from pubsub.names import peer_id_of
 from pubsub.opening import open_peer
 from pubsub.peer import Peer
-from pubsub.transport import Connection, MemoryNetwork, MemoryTransport, Steady
-from pubsub.transport.contract import Judge
+from pubsub.transport import MemoryNetwork, Steady
+from tests.pubsub.test_peer import Addressed
 
 DOOR = Schema({"Open": State(remove="Closed"), "Closed": State(remove="Open"), "Locked": State()})
-
-
-class Addressed:
-    """A transport in memory that finds peers by addresses, as that of libp2p does."""
-
-    def __init__(self, inner: MemoryTransport[bytes]) -> None:
-        self.inner = inner
-        self.peer = inner.peer
-
-    @property
-    def addresses(self) -> list[str]:
-        return [f"/memory/{self.peer.hex()}"]
-
-    def learn(self, address: str) -> bytes:
-        return bytes.fromhex(address.split("/")[2])
-
-    async def dial(self, peer: bytes) -> Connection[bytes]:
-        return await self.inner.dial(peer)
-
-    async def accept(self) -> Connection[bytes]:
-        return await self.inner.accept()
-
-    def subscribe(self, judge: Judge[bytes]) -> None:
-        self.inner.subscribe(judge)
-
-    def publish(self, message: Message) -> None:
-        self.inner.publish(message)
 
 
 class Town:
