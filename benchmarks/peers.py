@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)  # not this folder, whose names would hide the packages
 
 from benchmarks.harness import Figure, Report
-from benchmarks.processes import processes, pss, rss
+from benchmarks.processes import AT_ONCE, processes, pss, rss
 from machine import Machine, Schema, State, Tracer, Transition
 from pubsub.opening import open_peer
 from pubsub.peer import Peer
@@ -221,8 +221,8 @@ def bare() -> float:
     return int(done.stdout) * resource.getpagesize() / 1e6
 
 
-def fifty(report: Report, count: int = 50) -> None:
-    """Fifty peers in fifty processes, started four at a time; all know the first of them only."""
+def fifty(report: Report, count: int = 50, at_once: int = AT_ONCE) -> None:
+    """Fifty peers in fifty processes, started some at a time; all know the first of them only."""
 
     def wait(what: str, done: Callable[[dict[str, Any]], bool], limit: float = 120) -> None:
         began = time.perf_counter()
@@ -235,8 +235,8 @@ def fifty(report: Report, count: int = 50) -> None:
         report.add(what, time.perf_counter() - began, "s")
 
     began = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder, processes(Path(folder), count) as peers:
-        report.add(f"{count} processes listen after", time.perf_counter() - began, "s")
+    with tempfile.TemporaryDirectory() as folder, processes(Path(folder), count, at_once) as peers:
+        report.add(f"{count} processes, {at_once} started at a time, listen after", time.perf_counter() - began, "s")
         wait("  then everybody has everybody's machine after", lambda state: len(state["replicas"]) == count - 1)
         wait("  then everybody has four neighbours or more after", lambda state: state["connected"] >= 4)
         links = [peer.ask("state")["connected"] for peer in peers]
@@ -281,6 +281,7 @@ ROWS: dict[str, tuple[Callable[[Report], None], bool]] = {
     "throughput": (throughput, True),
     "start": (start, True),
     "processes": (fifty, False),
+    "processes-at-once": (partial(fifty, at_once=50), False),
 }
 
 

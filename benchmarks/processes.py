@@ -104,17 +104,17 @@ class PeerProcess:
 
 
 @contextmanager
-def processes(folder: Path, count: int) -> Iterator[list[PeerProcess]]:
-    """Start a network: one peer, and then the others, who know it, some at a time. They are killed after."""
+def processes(folder: Path, count: int, at_once: int = AT_ONCE) -> Iterator[list[PeerProcess]]:
+    """Start a network: one peer, and then the others, who know it, so many at a time. They are killed after."""
     folder.mkdir(exist_ok=True)
     started = [PeerProcess(folder / "key0")]
     try:
         started[0].greet()
         for number in range(1, count):
-            if number > AT_ONCE:
-                started[-AT_ONCE].greet()
+            if number > at_once:
+                started[-at_once].greet()
             started.append(PeerProcess(folder / f"key{number}", started[0].address))
-        for process in started[1:][-AT_ONCE:]:
+        for process in started[1:][-at_once:]:
             process.greet()
         yield started
     finally:
