@@ -11,17 +11,19 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal, TypeVar
 
+from history.codec import WRITTEN
 from history.errors import StorageError
 from history.store import Store
 from history.stream import Item, Stream
 
 logger = logging.getLogger("asyncmachine.history")
+WIDTH = 7  # fields of an item
 FEW = 64  # more than threads that append at the same instant
 Overflow = Literal["block", "drop"]
 T = TypeVar("T")
@@ -90,7 +92,7 @@ class Writer:
         self._store = store
         self._on_commit = on_commit
         self._on_error = on_error
-        self._buffer: deque[Item] = deque()
+        self._buffer: deque[Any] = deque()  # items end to end: a tuple that waits costs the garbage collector
         self._jobs: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._wake = threading.Event()  # there is something to do
         self._hurry = threading.Event()  # … and now, not in a while
@@ -108,7 +110,7 @@ class Writer:
 
     def is_crowded(self) -> bool:
         """Whether more than half of the buffer is in use."""
-        return len(self._buffer) > self.limits.buffer // 2
+        return len(self._buffer) // WIDTH > self.limits.buffer // 2
 
     @property
     def waiting(self) -> int:
@@ -122,12 +124,12 @@ class Writer:
         A base is taken `always`: without it, what follows cannot be read.
         """
         buffer = self._buffer
-        if len(buffer) >= self.limits.buffer and not always and not self._make_room():
+        if len(buffer) // WIDTH >= self.limits.buffer and not always and not self._make_room():
             self.counts.dropped += 1
             return False
-        buffer.append(item)
+        buffer.extend(item)  # no other thread comes in between
         self.counts.appended += 1
-        waiting = len(buffer)
+        waiting = len(buffer) // WIDTH
         # of the first few each looks for itself: several threads at once could each rely on another
         if waiting < FEW and not self._wake.is_set():
             self._wake.set()
@@ -144,11 +146,12 @@ class Writer:
         with self._room:
             self._waiting_for_room += 1
             self._room.wait_for(
-                lambda: len(self._buffer) < limits.buffer or self.failing is not None or self.finished, limits.patience
+                lambda: len(self._buffer) // WIDTH < limits.buffer or self.failing is not None or self.finished,
+                limits.patience,
             )
             self._waiting_for_room -= 1
         self.counts.blocked += time.monotonic() - began
-        return len(self._buffer) < limits.buffer
+        return len(self._buffer) // WIDTH < limits.buffer
 
     def hurry(self) -> None:
         """Have what waits committed now."""
@@ -179,7 +182,7 @@ class Writer:
     def _run(self) -> None:
         while True:
             self._wake.wait()
-            if not self._stop and len(self._buffer) < self.limits.batch:
+            if not self._stop and len(self._buffer) // WIDTH < self.limits.batch:
                 self._hurry.wait(self.limits.interval)
             self._hurry.clear()
             self._wake.clear()
@@ -207,42 +210,42 @@ class Writer:
 
     def _write_batch(self) -> None:
         buffer = self._buffer
-        items = [buffer.popleft() for _ in range(min(len(buffer), self.limits.batch))]
-        if not items:
+        flat = [buffer.popleft() for _ in range(WIDTH * min(len(buffer) // WIDTH, self.limits.batch))]
+        if not flat:
             return
-        streams = self._first_lives(items)
+        streams = self._first_lives(flat)
         new = [stream for stream in streams if stream.known is None]
         if new and not self._persist(lambda: self._register(new)):
             return
         self._tell_room()
         self._on_commit()  # there is room, before there is a commit
-        made: list[tuple[Any, ...]] = []
-        rows = self._encode(iter(items), made)
-        if self._persist(lambda: self._store.write(chain(list(made), rows), streams)):
+        made: list[Any] = []
+        rows = self._encode(_grouped(flat, WIDTH), made)
+        if self._persist(lambda: self._store.write(chain(_grouped(list(made), len(WRITTEN)), rows), streams)):
             for stream in streams:
                 stream.periods.clear()
-            self.counts.committed += len(made)
+            self.counts.committed += len(made) // len(WRITTEN)
             self.counts.batches += 1
         self._tell_room()
         self._on_commit()
 
-    def _first_lives(self, items: list[Item]) -> list[Stream]:
+    def _first_lives(self, flat: list[Any]) -> list[Stream]:
         """Return the streams of these items; give back all from the second life of a machine on, if there is one."""
-        streams = list(dict.fromkeys(item[0] for item in items))
+        streams: list[Stream] = list(dict.fromkeys(flat[::WIDTH]))
         if all(stream.known is not None for stream in streams):
             return streams
         seen = set()
         for stream in streams:
             if stream.known is None and stream.identity.key in seen:
-                place = next(i for i, item in enumerate(items) if item[0] is stream)
-                self._buffer.extendleft(reversed(items[place:]))
-                del items[place:]
-                return list(dict.fromkeys(item[0] for item in items))
+                place = WIDTH * next(i for i, other in enumerate(flat[::WIDTH]) if other is stream)
+                self._buffer.extendleft(reversed(flat[place:]))
+                del flat[place:]
+                return list(dict.fromkeys(flat[::WIDTH]))
             seen.add(stream.identity.key)
         return streams
 
-    def _encode(self, items: Iterator[Item], made: list[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-        """Yield rows while they are being written, and keep them in `made` in case they have to be written again."""
+    def _encode(self, items: Iterable[Item], made: list[Any]) -> Iterator[tuple[Any, ...]]:
+        """Yield rows while they are being written; `made` keeps them, end to end, should they be written again."""
         for item in items:
             try:
                 row = item[0].encode(item)
@@ -251,7 +254,7 @@ class Writer:
                 logger.exception("a transition of %s could not be packed", item[0].identity.name)
                 self._on_error(StorageError(f"a transition of {item[0].identity.name} could not be packed: {exc!r}"))
             else:
-                made.append(row)
+                made.extend(row)
                 yield row
 
     def _register(self, streams: list[Stream]) -> None:
@@ -304,3 +307,8 @@ class Writer:
         if self._waiting_for_room:
             with self._room:
                 self._room.notify_all()
+
+
+def _grouped(flat: list[Any], width: int) -> Iterator[Any]:
+    """Return the tuples of which this list was made."""
+    return zip(*[iter(flat)] * width, strict=True)
