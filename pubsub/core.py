@@ -116,7 +116,7 @@ class Core(Generic[P]):
         )
         self.liveness: Liveness[P] = Liveness(self.membership, self.ledger.order_of, owner_of)
         self.links: Links[P] = Links(self.ledger, self.parameters.tau, self.parameters.pace, owner_of)
-        self.repair = Repair(self.ledger, host.random, parcel_of, host.wall)
+        self.repair = Repair(self.ledger, host.random, parcel_of, host.wall, self.parameters.repair_period)
         self.eager = Eager(self.parameters.eager_rate)
         self.pulls: Pulls[P] = Pulls(host.random, self.links.peer_of, self.links.open_stream)
         self.dialling: Dialling[P] = Dialling(host.random)

@@ -8,6 +8,7 @@ from pubsub.boundary import SECOND
 from pubsub.eager import MAX_RATE
 from pubsub.link import PACE
 from pubsub.membership import FORGET_AFTER
+from pubsub.repair import PERIOD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,7 @@ class Parameters:
         pace: how much longer that is for each record a second. 750 us make about a dozen flushes a second.
         eager, links, repair, liveness: planes P1, P2, P3 and P4. The eager one needs a shell with a topic.
         eager_rate: unique messages/s up to which the topic is used.
+        repair_period: the longest time between two repair sessions that a peer begins.
         forget_after: G: an owner that is dead or left is forgotten after it.
     """
 
@@ -29,6 +31,7 @@ class Parameters:
     repair: bool = True
     liveness: bool = True
     eager_rate: int = MAX_RATE
+    repair_period: int = PERIOD
     forget_after: int = FORGET_AFTER
 
 

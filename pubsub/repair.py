@@ -65,12 +65,14 @@ class Repair:
         rng: chooses when and with whom.
         parcel_of: makes the parcel of a whole state.
         wall: returns UTC milliseconds.
+        longest: what the period grows to while nothing is missing, us.
     """
 
     ledger: Ledger
     rng: random.Random
     parcel_of: Callable[[OwnerState], Parcel]
     wall: Callable[[], int]
+    longest: int = PERIOD
     period: int = PERIOD
     due: int = 0
     counts: RepairCounts = field(default_factory=RepairCounts)
@@ -86,11 +88,11 @@ class Repair:
     def schedule(self, now: int, *, fast: bool = False) -> None:
         """Choose the time of the next session: soon after a sign that something is missing, else later and later."""
         if fast:
-            self.period, self._fast = FAST, FAST_SESSIONS
+            self.period, self._fast = min(FAST, self.longest), FAST_SESSIONS
         elif self._fast > 0:
             self._fast -= 1
         else:
-            self.period = min(PERIOD, 2 * self.period)
+            self.period = min(self.longest, 2 * self.period)
         due = now + round(self.period * (1 + SPREAD * (2 * self.rng.random() - 1)))
         self.due = self.due if fast and now < self.due < due else due
 

@@ -313,6 +313,14 @@ def test_the_time_between_sessions_grows_where_nothing_is_missing() -> None:
     assert pauses[-1] >= PERIOD * (1 - SPREAD)
 
 
+@pytest.mark.parametrize("longest", [FAST // 5, 2 * SECOND], ids=["shorter than the fast one", "shorter"])
+def test_the_time_between_sessions_grows_to_what_the_parameters_say(longest: int) -> None:
+    repair = replace(Peer(1).core.repair, longest=longest)
+    for _ in range(FAST_SESSIONS + 6):
+        repair.schedule(0, fast=repair.due == 0)
+    assert longest * (1 - SPREAD) <= repair.due <= longest * (1 + SPREAD)
+
+
 def test_a_new_link_makes_both_ends_look_soon_and_many_of_them_no_later() -> None:
     peer = Peer(1)
     for _ in range(20):
