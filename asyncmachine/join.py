@@ -16,7 +16,7 @@ import trio
 from asyncmachine.config import Settings
 from asyncmachine.errors import ConfigError, SetupError
 from pubsub.events import Committed
-from pubsub.neighbours import SELF
+from pubsub.names import is_internal
 from pubsub.opening import OpenTransport, open_peer
 from pubsub.peer import Peer
 from pubsub.replica import Replica
@@ -61,7 +61,8 @@ class Guest:
         if not counters["links"]["links"] or not counters["repair"]["finished"]:
             return False
         return all(
-            len(self.peer.replicas(owner=owner)) == len({m.description.id for m in state.values()} - {SELF})
+            len(self.peer.replicas(owner=owner))
+            == len({m.description.id for m in state.values() if not is_internal(m.description.id)})
             for owner, state in self._states.items()
         )
 

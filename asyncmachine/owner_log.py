@@ -24,8 +24,7 @@ from history.recorder import Recorder
 from history.store import Mark
 from pubsub.errors import PullError
 from pubsub.members import Status
-from pubsub.names import peer_id_of
-from pubsub.neighbours import SELF
+from pubsub.names import is_internal, peer_id_of
 from pubsub.peer import Peer
 from pubsub.pull import Outcome, RowsPulled
 from pubsub.replica import Replica
@@ -274,7 +273,7 @@ class OwnerLog:
         """Return the machines of the owner that are known now."""
         if self._state is None:
             return [replica.id for replica in self._peer.replicas(owner=self.owner)]
-        return [m.description.id for m in self._state.values() if m.description.id != SELF]
+        return [m.description.id for m in self._state.values() if not is_internal(m.description.id)]
 
     async def _watch(self, until: float) -> None:
         """Record updates until it is time to ask the owner for its log again, or it is there anew."""

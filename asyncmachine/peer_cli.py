@@ -98,11 +98,19 @@ def tell_ready(ready: Ready, as_json: bool) -> None:
 @peer.command(name="list")
 @guest_options
 @click.option("--all", "everyone", is_flag=True, help="Peers too that are gone and share nothing.")
+@click.option("--internal", is_flag=True, help="Machines too in which peers tell about themselves (@…).")
 @click.option("--timeout", type=click.FloatRange(min=0), default=10.0, show_default=True, help="Seconds to wait.")
 @json_option
 @click.pass_context
 def list_peers(
-    ctx: click.Context, /, config: Path | None, everyone: bool, timeout: float, as_json: bool, **_: Any
+    ctx: click.Context,
+    /,
+    config: Path | None,
+    everyone: bool,
+    internal: bool,
+    timeout: float,
+    as_json: bool,
+    **_: Any,
 ) -> None:
     """List the members of a running network, and their machines.
 
@@ -112,36 +120,36 @@ def list_peers(
 
     with failing():
         settings = settings_of(config, options_of(ctx))
-    run(_list, settings, everyone, timeout, as_json)
+    run(_list, settings, everyone, internal, timeout, as_json)
 
 
-async def _list(settings: Settings, everyone: bool, patience: float, as_json: bool) -> None:
+async def _list(settings: Settings, everyone: bool, internal: bool, patience: float, as_json: bool) -> None:
     from asyncmachine.join import join
     from asyncmachine.stop import until_stopped
 
     with until_stopped() as stopped:
         async with join(settings) as guest:
-            await _tell_list(guest, everyone, patience, as_json)
+            await _tell_list(guest, everyone, internal, patience, as_json)
     if stopped.by:
         raise SystemExit(128 + stopped.by)
 
 
-async def _tell_list(guest: Guest, everyone: bool, patience: float, as_json: bool) -> None:
+async def _tell_list(guest: Guest, everyone: bool, internal: bool, patience: float, as_json: bool) -> None:
     from asyncmachine.history_view import print_hint
 
     if not await guest.settled(patience):
         print_hint(f"there may be more: after {patience:g} s not everything has come")
-    listed = members_of(guest, everyone)
+    listed = members_of(guest, everyone, internal)
     print_json(listed) if as_json else print_tables(listed)
 
 
-def members_of(guest: Guest, everyone: bool) -> list[tuple[PeerInfo, list[Replica]]]:
+def members_of(guest: Guest, everyone: bool, internal: bool = False) -> list[tuple[PeerInfo, list[Replica]]]:
     """Return all members but this one, each with its machines by id."""
     from pubsub.members import Status
 
     found = []
     for member in guest.peer.members():
-        machines = sorted(guest.peer.replicas(owner=member.owner), key=lambda replica: replica.id)
+        machines = sorted(guest.peer.replicas(owner=member.owner, internal=internal), key=lambda replica: replica.id)
         is_gone = member.status in (Status.LEFT, Status.DEAD) and not machines
         if member.owner != guest.peer.owner and (everyone or not is_gone):
             found.append((member, machines))

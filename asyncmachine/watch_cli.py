@@ -99,8 +99,9 @@ class Watch:
     def _look(self, guest: Guest) -> None:
         """Begin to follow the machines that are new."""
         from asyncmachine.join import is_owner
+        from pubsub.names import is_internal
 
-        for replica in guest.peer.replicas():
+        for replica in guest.peer.replicas(internal=is_internal(self._pattern)):
             if replica in self._known or not fnmatchcase(replica.id, self._pattern):
                 continue
             if self._owner is not None and not is_owner(replica, self._owner):

@@ -21,8 +21,7 @@ from machine import Reader
 from pubsub.catalog import SchemaKnown
 from pubsub.events import Committed, Linked, Published, Unlinked
 from pubsub.members import MemberChanged, MemberForgotten, Status
-from pubsub.names import peer_id_of
-from pubsub.neighbours import SELF
+from pubsub.names import is_internal, peer_id_of
 from pubsub.peer import Peer
 from pubsub.record import Description
 from pubsub.replica import Replica
@@ -77,9 +76,8 @@ class PeerFeed:
         for owner in self.peer.neighbours():
             self._link(owner, ())
         for replica in self.peer.replicas():
-            if replica.id != TOLD:
-                self._own(replica.owner, replica.id, replica.tags)
-                self._follow(replica)
+            self._own(replica.owner, replica.id, replica.tags)
+            self._follow(replica)
 
     def ignore(self) -> None:
         """Hear nothing any more, and leave the graph as it is. Doing it twice is doing it once."""
@@ -119,8 +117,7 @@ class PeerFeed:
             self._unlink(event.peer)
         elif isinstance(event, SchemaKnown):
             for replica in self.peer.replicas():
-                if replica.id != TOLD:
-                    self._follow(replica)
+                self._follow(replica)
 
     # -- peers, and links
 
@@ -170,7 +167,7 @@ class PeerFeed:
             self._put_member(owner, Status.LEFT if state.header.is_bye else Status.ALIVE)
         descriptions: dict[str, Description] = {}
         for machine in state.values():
-            if machine.description.id not in (SELF, TOLD):
+            if not is_internal(machine.description.id):
                 descriptions.setdefault(machine.description.id, machine.description)
         if owner != self.peer.owner:
             told = (machine.description.tags for machine in state.values() if machine.description.id == TOLD)

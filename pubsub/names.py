@@ -7,11 +7,14 @@ The same as in the libp2p specification "Peer Ids and Keys"; all begin with 12D3
 
 from __future__ import annotations
 
+from typing import Final
+
 import base58
 
 from pubsub.errors import IdentityError
 from pubsub.identity import KEY_BYTES
 
+INTERNAL: Final = "@"  # what the ids of machines begin with by which peers tell each other about themselves
 _PREFIX = bytes((0x00, 0x24, 0x08, 0x01, 0x12, 0x20))
 
 
@@ -37,3 +40,8 @@ def owner_of(name: str | bytes) -> bytes:
     if len(data) != len(_PREFIX) + KEY_BYTES or not data.startswith(_PREFIX):
         raise IdentityError(f"{name[:80]!r} is no peer id of an Ed25519 key: these begin with 12D3KooW")
     return data[len(_PREFIX) :]
+
+
+def is_internal(machine: str) -> bool:
+    """Tell whether a machine id is one of those in which peers tell about themselves; they are nobody's own."""
+    return machine.startswith(INTERNAL)

@@ -30,7 +30,7 @@ from pubsub.events import Committed, KeyInUse, Linked
 from pubsub.logs import Log, Logs
 from pubsub.members import Status
 from pubsub.messages import Place
-from pubsub.names import owner_of, peer_id_of
+from pubsub.names import is_internal, owner_of, peer_id_of
 from pubsub.neighbours import SELF, Addressed, Neighbours, addresses_in
 from pubsub.pull import START, PullEnded, RowsPulled
 from pubsub.replica import Replica
@@ -198,8 +198,13 @@ class Peer:
         tag: str | None = None,
         owner: str | bytes | None = None,
         state: str | None = None,
+        internal: bool = False,
     ) -> list[Replica]:
-        """Return the machines of others that are known: those with an id, a tag, an owner, an active state."""
+        """Return the machines of others that are known: those with an id, a tag, an owner, an active state.
+
+        Machines in which peers tell about themselves, whose ids begin with @, are among them only if they are asked
+        for, by `id` or with `internal`.
+        """
         key = None if owner is None else owner_of(owner)
         if id is not None and key is not None:
             found = self._core.replica(key, id)
@@ -209,7 +214,7 @@ class Peer:
         return [
             replica
             for replica in every
-            if (replica.id == id if id is not None else replica.id != SELF)
+            if (replica.id == id if id is not None else internal or not is_internal(replica.id))
             and (tag is None or tag in replica.tags)
             and (key is None or replica.owner == key)
             and (state is None or (state in replica.state_names and replica.is_active(state)))

@@ -19,7 +19,7 @@ from asyncmachine.flights.model import Airport, Clock, Flight
 from asyncmachine.flights.replay import CLOCK, Plan
 from pubsub.events import Committed
 from pubsub.hlc import wall_ms_of
-from pubsub.names import owner_of
+from pubsub.names import is_internal, owner_of
 
 WINDOW = 5  # s of which the rate is the mean
 SAMPLES = 1000  # latencies of an airport that are kept
@@ -231,6 +231,6 @@ class Tower:
             return
         seen = self.airports[code]
         seen.latency.add(max(time.time_ns() // 1_000_000 - wall_ms_of(event.state.header.hlc), 0))
-        seen.machines = max(len(event.state) - 1, 0)  # beside that in which the peer tells where it is
+        seen.machines = sum(not is_internal(machine.description.id) for machine in event.state.values())
         if self.first_replica is None and self._peer.replicas(id=CLOCK):
             self.first_replica = time.monotonic()

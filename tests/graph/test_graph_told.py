@@ -153,6 +153,8 @@ async def test_an_observer_puts_the_network_together(nursery: trio.Nursery, auto
     assert "secret" not in {key.machine for key in observed.live if hasattr(key, "machine")}
     assert observed.live.waiting == 0
     assert TOLD not in str(list(observed.as_of().all_keys()))
+    assert {machine.id for machine in hub.replicas()} == {"front", "lamp"}
+    assert sorted(one.id for one in hub.replicas(owner=two.id, internal=True)) == [TOLD, "@peer", "lamp"]
     teller = graph.teller
     assert teller is not None
     assert (teller.told, teller.cut) == (3, 0)
