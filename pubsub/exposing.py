@@ -203,6 +203,14 @@ class _Watcher(Tracer):
         if transition.ticks_before != transition.ticks_after:
             self.publisher.changed(self.exposure)
 
+    def schema_change(self, machine: Reader, old: Schema) -> None:
+        """Note a new schema, which may come without a change of the clock."""
+        self.publisher.changed(self.exposure)
+
+    def machine_restored(self, machine: Reader) -> None:
+        """Note a clock that was brought back."""
+        self.publisher.changed(self.exposure)
+
     def machine_dispose(self, machine: Reader) -> None:
         """Note the end, which makes a tombstone."""
         self.publisher.changed(self.exposure)

@@ -119,6 +119,19 @@ async def test_a_machine_of_one_peer_is_read_and_waited_for_by_another(town: Tow
     assert right.staleness(replica) < 1
 
 
+async def test_a_new_schema_is_told_though_no_clock_has_changed(town: Town, autojump_clock: MockClock) -> None:
+    left = await town.open()
+    right = await town.open(left)
+    front = door("front")
+    left.expose(front)
+    await right.replica("front")
+    front.set_schema(Schema({**DOOR, "Painted": State()}))
+    await trio.sleep(1)
+    (replica,) = right.replicas(id="front")
+    assert replica.state_names == front.state_names
+    assert "Painted" in replica.state_names
+
+
 async def test_links_that_come_and_go_are_told(town: Town, autojump_clock: MockClock) -> None:
     told: list[object] = []
     left = await town.open()
