@@ -28,6 +28,7 @@ from history import History, HistoryError, LifeError, LogError
 from history.log import START, Place, updates_of
 from history.recorder import Recorder
 from machine import Reader, Tracer, Transition
+from machine.beside import beside
 from pubsub.errors import PullError
 from pubsub.names import owner_of, peer_id_of
 from pubsub.peer import Peer
@@ -296,13 +297,6 @@ async def open_mirror(
     """
     owner, id = (machine.owner, machine.id) if isinstance(machine, Replica) else machine
     mirror = Mirror(history, peer, peer_id_of(owner_of(owner)), id, pace or Pace(), rng or random.Random())
-    failure: BaseException | None = None
-    async with trio.open_nursery() as nursery:
+    async with beside() as nursery:
         nursery.start_soon(mirror.run)
-        try:
-            yield mirror
-        except BaseException as error:  # noqa: BLE001 - raised again below; the nursery would wrap it into a group
-            failure = error
-        nursery.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+        yield mirror

@@ -22,6 +22,7 @@ import trio
 from asyncmachine.mirror_log import Pace
 from asyncmachine.owner_log import Observed, OwnerLog
 from history import History
+from machine.beside import beside
 from pubsub.catalog import SchemaKnown
 from pubsub.events import Committed
 from pubsub.members import MemberChanged, MemberForgotten
@@ -161,13 +162,6 @@ async def open_observer(
         rng: spreads what is tried again.
     """
     observer = Observer(history, peer, pace or Pace(), rng or random.Random())
-    failure: BaseException | None = None
-    async with trio.open_nursery() as nursery:
+    async with beside() as nursery:
         await nursery.start(observer.run)
-        try:
-            yield observer
-        except BaseException as error:  # noqa: BLE001 - raised again below; the nursery would wrap it into a group
-            failure = error
-        nursery.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+        yield observer

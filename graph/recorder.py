@@ -26,6 +26,7 @@ from history.errors import StorageError
 from history.graphs import GraphRow, Graphs
 from history.history import History
 from machine import Reader
+from machine.beside import beside
 from pubsub.peer import Peer
 
 logger = logging.getLogger("asyncmachine.graph")
@@ -334,18 +335,15 @@ async def open_graph(
         StorageError: the database does not work.
     """
     graph = RecordedGraph(history, name, peer=peer, peer_of=peer_of, buffer=buffer, interval=interval, sign=sign)
-    failure: BaseException | None = None
-    async with trio.open_nursery() as nursery:
+    telling = trio.CancelScope()
+
+    def end(nursery: trio.Nursery) -> None:
+        telling.cancel()
+        graph._stop()
+
+    async with beside(end) as nursery:
         await nursery.start(graph._run)
-        telling = trio.CancelScope()
         if tell and peer is not None:
             graph.teller = Teller(graph.live, peer)
             nursery.start_soon(graph._tell_others, graph.teller, telling)
-        try:
-            yield graph
-        except BaseException as error:  # noqa: BLE001 - raised again below; the nursery would wrap it into a group
-            failure = error
-        telling.cancel()
-        graph._stop()
-    if failure is not None:
-        raise failure
+        yield graph

@@ -27,6 +27,7 @@ from history.stream import Mapper
 from history.times import When
 from history.writer import Limits, Writer
 from machine import Machine, Reader, Snapshot
+from machine.beside import beside
 
 logger = logging.getLogger("asyncmachine.history")
 P = ParamSpec("P")
@@ -508,20 +509,13 @@ async def open_history(
         raise
     history = History(store, clock, chosen, (lambda error: None) if on_error is None else on_error)
     history.writer.start()
-    failure: BaseException | None = None
     try:
-        async with trio.open_nursery() as nursery:
+        async with beside() as nursery:
             if max_age is not None or max_rows is not None:
                 nursery.start_soon(history._retention.run, max_age, max_rows, prune_every)
-            try:
-                yield history
-            except BaseException as error:  # noqa: BLE001 - raised again below; the nursery would wrap it into a group
-                failure = error
-            nursery.cancel_scope.cancel()
+            yield history
     finally:
         await history.close()
-    if failure is not None:
-        raise failure
 
 
 def open_store(url: str = "") -> Store:

@@ -8,6 +8,7 @@ update                                  what is known of a change of somebody el
 reader, waiting, clock                  reading and waiting, the same for machines and replicas
 handlers, event, background, tracer     what is called when: handlers, tasks in a state's scope, observers
 pipes, snapshot, mixins, helpers, log   machines together, and what is convenient
+beside                                  tasks beside a block, for all floors
 """
 
 from machine.automaton import Plan
