@@ -27,6 +27,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "peer": ("asyncmachine.peer_cli", "peer", "Run a peer with your machines, and list those of a network."),
     "sim": ("asyncmachine.sim_cli", "sim", "Run simulated networks, and look for seeds that break them."),
     "watch": ("asyncmachine.watch_cli", "watch", "Follow states of a running network live."),
+    "web": ("asyncmachine.web_cli", "web", "Look at a network in a browser, now and at any past moment."),
     "when": ("asyncmachine.when_cli", "when", "Wait until states of a machine are active."),
 }
 

@@ -1,0 +1,91 @@
+"""The answer about the graph: peers, machines and what is between them; of one machine its states and relations, too.
+
+Where no graph was recorded, one is derived; see `derived`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+
+from asyncmachine.web.answers import EdgeAnswer, GraphAnswer, VertexAnswer
+from asyncmachine.web.asked import MOST, AskGraph, WrongError
+from asyncmachine.web.derived import derived
+from asyncmachine.web.parts import Keys, edge_answer, vertex_of
+from asyncmachine.web.source import Source
+from graph.errors import NotRecordedError
+from graph.parts import BETWEEN_PEERS, PIPES, RELATIONS, EdgeKey, Kind, Link, Vertex, machine_vertex
+from graph.view import View
+from machine.errors import did_you_mean
+
+SHOWN = (*PIPES, Link.PARENT, Link.REPLICA, *BETWEEN_PEERS)  # unless others are asked for
+AROUND = (*RELATIONS, *SHOWN, Link.OWNS)
+EDGES = 5 * MOST
+
+
+def graph(source: Source, ask: AskGraph) -> GraphAnswer:
+    """Return the graph of a moment; around one machine, if one is asked about."""
+    at, links = source.moment(ask.at), _links(ask.kinds)
+    try:
+        view = source.recorded_graph(ask.name).as_of(at)
+    except NotRecordedError:
+        view = None
+    if view is None or (not len(view) and ask.name is None):
+        return _answer(at, *derived(source, at, ask, SHOWN if links is None else links), is_derived=True)
+    if ask.machine is not None:
+        return _answer(at, *_around(source, view, ask, AROUND if links is None else links), is_derived=False)
+    edges = [edge_answer(key, since, tags) for key, since, tags in _edges(view, SHOWN if links is None else links)]
+    keys, names = _keys(source, view), source.names()
+    vertices = [vertex_of(part, keys, names) for kind in (Kind.PEER, Kind.MACHINE) for part in view.vertices(kind)]
+    return _answer(at, vertices, edges, is_derived=False)
+
+
+def _links(kinds: str | None) -> tuple[Link, ...] | None:
+    if kinds is None:
+        return None
+    known = {link.value: link for link in Link}
+    found = []
+    for kind in (text.strip() for text in kinds.split(",")):
+        if kind not in known:
+            raise WrongError(f"{kind[:80]!r} is no kind of edge{did_you_mean(kind[:80], known)}", "kinds")
+        found.append(known[kind])
+    return tuple(dict.fromkeys(found))
+
+
+def _edges(view: View, links: Collection[Link]) -> Iterator[tuple[EdgeKey, int, tuple[str, ...]]]:
+    for part in view.edges(links):
+        assert isinstance(part.key, EdgeKey)
+        yield part.key, part.since, part.tags
+
+
+def _keys(source: Source, view: View) -> Keys:
+    peers = view.vertices(Kind.PEER, tag="self")
+    return Keys(source, [part.key.peer for part in peers if isinstance(part.key, Vertex)])
+
+
+def _around(
+    source: Source, view: View, ask: AskGraph, links: Collection[Link]
+) -> tuple[list[VertexAnswer], list[EdgeAnswer]]:
+    """Return a machine with its states, their relations, and all that leads there or from there."""
+    assert ask.machine is not None
+    one, keys, names = source.roster.find(ask.machine, ask.owner), _keys(source, view), source.names()
+    there = [part.key for part in view.vertices(machine=one.row.name) if isinstance(part.key, Vertex)]
+    mine = {v for v in there if keys.of(v) == one.key} or {v for v in there if v.peer == one.peer}
+    found = [edge for edge in _edges(view, links) if edge[0].source in mine or edge[0].target in mine]
+    ends = dict.fromkeys(end for key, _, _ in found for end in (key.source, key.target))
+    near = {*mine, *ends, *(machine_vertex(end.machine, end.peer) for end in ends if end.machine)}
+    vertices = [vertex_of(part, keys, names) for part in view.vertices() if part.key in near]
+    return vertices, [edge_answer(*edge, whole=True) for edge in found]
+
+
+def _answer(at: int, vertices: list[VertexAnswer], edges: Iterable[EdgeAnswer], *, is_derived: bool) -> GraphAnswer:
+    ids = {vertex.id for vertex in vertices}
+    held = [edge for edge in edges if edge.source in ids and edge.target in ids]
+    return GraphAnswer(
+        asked=str(at),
+        vertices=vertices,
+        edges=held[:EDGES],
+        kinds=dict(Counter(edge.kind for edge in held)),
+        derived=is_derived,
+        truncated=len(held) > EDGES,
+    )

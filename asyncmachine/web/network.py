@@ -1,0 +1,105 @@
+"""The answers about all machines: what there is at all, and how each was at a moment."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import asyncmachine
+from asyncmachine.web.answers import GraphInfo, Info, Limits, MachineNow, NetworkAnswer, OwnerInfo, StateCount
+from asyncmachine.web.asked import AskInfo, AskNetwork
+from asyncmachine.web.roster import LOG, Listed
+from asyncmachine.web.source import Source
+from history.codec import Standing, decode_ticks
+from machine import EXCEPTION
+
+STATES = 200  # that info lists
+FEW = 50  # ids that are looked up one by one
+
+
+def info(source: Source, ask: AskInfo, *, limits: Limits, token: bool, live: bool) -> Info:
+    """Return what a page is about."""
+    first, last = source.span()
+    names, states, owners = source.names(), Counter[str](), Counter[str]()
+    relations = False
+    bodies = Counter(one.row.schema_hash for one in source.roster.all() if one.rank == LOG)
+    for hash, count in bodies.items():
+        schema = source.store.recorded_schema(hash)
+        states.update(dict.fromkeys(schema.states, count))
+        relations = relations or any(s.require or s.add or s.remove or s.after for s in schema.schema().values())
+    for peer, _ in source.roster.bases():
+        owners[peer] += 1
+    return Info(
+        version=asyncmachine.__version__,
+        mode=source.mode,
+        title=source.title,
+        source=source.store.url,
+        first=str(first) if first or last else None,
+        last=str(last) if first or last else None,
+        live=live,
+        peer=source.live.peer if source.live is not None else None,
+        topic=source.live.topic if source.live is not None else None,
+        machines=len(source.roster.bases()),
+        owners=[OwnerInfo(owner=owner, machines=n, name=names.get(owner)) for owner, n in owners.items()],
+        states=[StateCount(name=name, machines=n) for name, n in states.most_common(STATES)],
+        relations=relations,
+        graph=[GraphInfo(name=life.graph, first=str(life.began), last=str(life.last)) for life in source.lives()],
+        token=token,
+        limits=limits,
+    )
+
+
+def network(source: Source, ask: AskNetwork) -> NetworkAnswer:
+    """Return all machines as they were at a moment, or those of an owner, with a tag, in which a state was active."""
+    at = source.moment(ask.at)
+    wanted = {one.row.id for one in source.chosen(ask.owner) if ask.tag is None or ask.tag in one.row.tags}
+    some = sorted(wanted) if len(wanted) <= FEW else None
+    rows = source.store.snapshot(at, some)
+    known = source.roster.standing([row for row in rows if row.machine_id in wanted])
+    there = {one.base for one, _ in known}
+    missing = {one.base for one in source.chosen(ask.owner) if one.row.id in wanted} - there
+    forgotten = {source.roster.get(m.id).base for m in source.store.forgotten(at) if m.id in wanted} - there
+    found: list[MachineNow] = []
+    truncated = False
+    for one, row in known:
+        active = active_in(source, one, row)
+        if ask.state is not None and ask.state not in active:
+            continue
+        if len(found) == ask.limit:
+            truncated = True
+            break
+        found.append(machine_now(source, one, row, active))
+    return NetworkAnswer(
+        asked=str(at),
+        machines=found,
+        not_yet=len(missing - forgotten),
+        forgotten=len(forgotten),
+        truncated=truncated,
+    )
+
+
+def active_in(source: Source, one: Listed, row: Standing) -> list[str]:
+    """Return the states that were active in a row."""
+    directory = source.roster.directory
+    states = directory.schema_at(directory.entry(one.row.id), row.at).states
+    return [name for name, tick in zip(states, decode_ticks(row.ticks), strict=False) if tick & 1]
+
+
+def machine_now(source: Source, one: Listed, row: Standing, active: list[str]) -> MachineNow:
+    """Return a row as a machine of a moment."""
+    heard = None if source.live is None else source.live.heard.get(one.base)
+    online = None if source.live is None else source.live.online.get(one.peer)
+    return MachineNow(
+        key=one.key,
+        machine=one.row.name,
+        owner=one.row.owner,
+        peer=one.peer,
+        at=str(row.at),
+        seq=row.seq,
+        epoch=row.epoch,
+        active=active,
+        error=EXCEPTION in active,
+        parent=one.row.parent,
+        tags=list(one.row.tags),
+        stale_ms=None if heard is None else heard.since // 1000,
+        online=online,
+    )
