@@ -11,13 +11,16 @@ from history.store import Store
 
 
 @contextmanager
-def opened_store(given: str | None, command: str, maker: str) -> Iterator[tuple[Store, int]]:
+def opened_store(
+    given: str | None, command: str, maker: str, *, read_only: bool = False
+) -> Iterator[tuple[Store, int]]:
     """Open the store of a history for reading; yield it, and the stamp of the last row.
 
     Args:
         given: a file or a URL; None: the file in the data directory.
         command: that asks, for the hint how to name another one.
         maker: how a program makes one, for whoever has none; ``{url}`` stands for the URL, if one is given.
+        read_only: nothing of it is changed: it is not brought up to date.
 
     Raises:
         QuestionError: it is one in memory. StorageError: there is none, or it cannot be opened.
@@ -27,7 +30,7 @@ def opened_store(given: str | None, command: str, maker: str) -> Iterator[tuple[
         url = f"sqlite:///{Path(url).expanduser()}"
     if url in ("memory:", "sqlite://", "sqlite:///:memory:"):
         raise QuestionError(f"a history in memory ({url}) ends with the program that made it: name a file")
-    store = open_store(url)
+    store = open_store(url, read_only=read_only)
     try:
         if not store.exists():
             other = "" if given else f"; for one that is elsewhere: {command} -H FILE …, or set AM_HISTORY"

@@ -29,7 +29,10 @@ def web(url: str | None, address: str | None) -> None:
     """Look at a network in a browser, now and at any past moment: of a stored history, which is only read."""
     from asyncmachine.stored import opened_store
 
-    with failing(), opened_store(url, "am web", "open_history({url}) and .record(machine)") as (store, _):
+    with (
+        failing(),
+        opened_store(url, "am web", "open_history({url}) and .record(machine)", read_only=True) as (store, _),
+    ):
         from asyncmachine.config import parse_address
         from asyncmachine.web.source import Source
 

@@ -518,13 +518,13 @@ async def open_history(
         await history.close()
 
 
-def open_store(url: str = "") -> Store:
-    """Return the store of a URL, not opened yet; see `open_history`."""
+def open_store(url: str = "", *, read_only: bool = False) -> Store:
+    """Return the store of a URL, not opened yet; see `open_history`. ``read_only``: nothing of it is ever changed."""
     if url == "memory:":
         return MemoryStore()
     from history.sql import SqlStore  # 0.2 s, and only who asks for a database pays
 
-    return SqlStore(url or default_url())
+    return SqlStore(url or default_url(), read_only=read_only)
 
 
 def default_url() -> str:

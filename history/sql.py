@@ -32,7 +32,7 @@ from history.sql_logs import rewind, write_logs
 from history.statements import Statement
 from history.store import EVERY, Condition, MachineRow, Mark, Store
 from history.stream import Known, Stream
-from history.versions import bring_up, version_of
+from history.versions import bring_up, check_newest, version_of
 
 T = tables.transition
 M = tables.machine
@@ -56,9 +56,10 @@ class SqlStore(Store):
 
     Args:
         url: an SQLAlchemy URL of SQLite or PostgreSQL (``postgresql+psycopg://…``).
+        read_only: nothing of it is ever changed, not even its version.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
         try:
             parsed = sa.make_url(url)
         except ArgumentError:
@@ -78,6 +79,11 @@ class SqlStore(Store):
             options = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
         elif self.dialect == "postgresql":
             options = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
+            if read_only:
+                options["connect_args"]["options"] = "-c default_transaction_read_only=on"
+        elif read_only:
+            options = {"creator": self._connect_to_read}
+        self._read_only = read_only
         try:
             self.engine = sa.create_engine(parsed, **options)
         except (NoSuchModuleError, ImportError) as exc:
@@ -99,15 +105,33 @@ class SqlStore(Store):
     def open(self) -> int:
         """Create or migrate what is needed; see `Store`."""
         with self._lock, self._told("open"):
-            if self.path is not None and not self.path.startswith("file:"):
+            if self.path is not None and not self.path.startswith("file:") and not self._read_only:
                 Path(self.path).parent.mkdir(parents=True, exist_ok=True)
             with self.engine.connect() as connection:
-                bring_up(connection, self.url)
-            if self.path is not None:
+                if self._read_only:
+                    check_newest(connection, self.url)
+                else:
+                    bring_up(connection, self.url)
+            if self.path is not None and not self._read_only:
                 self._begin_wal()  # only now that it is known to be ours
             with self.engine.connect() as connection:
                 lasts = (sa.func.max(M.c.last_at), sa.func.max(tables.graph_life.c.last))
                 return max(connection.scalar(sa.select(last)) or 0 for last in lasts)
+
+    def _connect_to_read(self) -> sqlite3.Connection:
+        """Return a connection that cannot write. Of a file that nobody has open, on a disk that is read-only, too."""
+        assert self.path is not None
+        uri = f"{Path(self.path).absolute().as_uri()}?mode=ro"
+        made = sqlite3.connect(uri, uri=True, check_same_thread=False)
+        try:
+            made.execute("SELECT 1 FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError:
+            made.close()
+            log = Path(f"{self.path}-wal")
+            if log.exists() and log.stat().st_size:
+                raise  # without its log it would be another one
+            made = sqlite3.connect(f"{uri}&immutable=1", uri=True, check_same_thread=False)
+        return made
 
     def _begin_wal(self) -> None:
         """Have readers never wait for the writer. Two who ask for it at once both fail at once, without waiting."""

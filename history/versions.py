@@ -16,7 +16,7 @@ from history.tables import VERSION, journal, metadata
 if TYPE_CHECKING:
     from alembic.config import Config
 
-VERSIONS = ("0001", "0002", "0003", "0004", VERSION)  # all that were ever released, oldest first
+VERSIONS = ("0001", "0002", "0003", "0004", "0005", VERSION)  # all that were ever released, oldest first
 _TABLE = "alembic_version"
 _alembic = threading.Lock()  # its context is one for the whole process
 
@@ -40,6 +40,22 @@ def bring_up(connection: sa.Connection, url: str) -> None:
     elif found != VERSION:
         _run(connection, found, VERSION)
     connection.commit()
+
+
+def check_newest(connection: sa.Connection, url: str) -> None:
+    """Make sure that the tables are those of this program, and change nothing.
+
+    Raises:
+        VersionError: they are older, or newer. StorageError: the database holds something else.
+    """
+    found = _checked_version(connection, url)
+    if found is None:
+        raise StorageError(f"there is no history at {url}")
+    if found != VERSION:
+        raise VersionError(
+            f"{url} has tables of version {found}, this program reads {VERSION}, and was asked to change nothing:"
+            " a program that records there brings them up to date, and so does am history list"
+        )
 
 
 def _checked_version(connection: sa.Connection, url: str) -> str | None:

@@ -567,7 +567,7 @@ def test_the_doctor_knows_the_peer_that_runs(house: Running, folder: Path) -> No
     ("words", "found"),
     [
         ("am p", ["peer"]),
-        ("am w", ["watch", "when"]),
+        ("am w", ["watch", "web", "when"]),
         ("am peer ", ["list", "run"]),
         ("am peer run --log", ["--log", "--log-level"]),
         ("am completion ", ["bash", "zsh"]),
