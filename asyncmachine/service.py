@@ -1,6 +1,6 @@
 """A peer as a service: what `am peer run` runs, from the start to the last goodbye.
 
-    start    metrics port, history, peer, machines (brought back, recorded, shared), programs; then it is *ready*
+    start    metrics port, history, peer, its graph, machines (brought back, recorded, shared), programs; it is *ready*
     stop     a signal: programs are cancelled, the peer leaves, recording ends, machines are closed, history is written
     failure  a program that raises: the same, and a status of 1
 
@@ -17,7 +17,7 @@ import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -33,6 +33,9 @@ from pubsub.errors import ExposeError
 from pubsub.events import Published
 from pubsub.opening import OpenTransport, open_peer
 from pubsub.peer import Peer
+
+if TYPE_CHECKING:
+    from graph.recorder import RecordedGraph
 
 logger = logging.getLogger("asyncmachine.service")
 LOOK: Final = 5.0  # s between looks for what a person should be told
@@ -78,6 +81,7 @@ class Service:
         self._machines: dict[Machine, None] = {}
         self._restored: list[str] = []
         self._observer: Observer | None = None
+        self._graph: RecordedGraph | None = None
         self._public: dict[str, None] = {}  # ids that were published last
         self._rung = trio.Event()
         self._failed = False
@@ -95,7 +99,8 @@ class Service:
             lost = await self._live()
         if lost:
             logger.error("%d transitions could not be written to the history", lost)
-        return not self._failed and not lost
+        is_whole = self._graph is None or not self._graph.statistics().lost  # it says so itself
+        return not self._failed and not lost and is_whole
 
     async def _live(self) -> int:
         """Open all, run, close all; return how many recorded transitions were lost."""
@@ -125,6 +130,11 @@ class Service:
                     transport=self._transport,
                 )
             )
+            if history is not None:
+                from graph.recorder import open_graph  # 0.1 s to import
+
+                # its name is that of the peer: several may record in one database, and are asked as one
+                self._graph = await stack.enter_async_context(open_graph(history, peer.id, peer=peer, tell=True))
             url: str | None = None
             if bound is not None:
                 from asyncmachine.metrics import PeerCollector, make_registry
@@ -185,6 +195,8 @@ class Service:
                     f"{machine.id} cannot be brought back from {history.store.url}: {error};"
                     " or give the machine another id, or the peer another history"
                 ) from error
+        if self._graph is not None:
+            self._graph.follow(machine)
         try:
             peer.expose(machine)
         except ExposeError as error:
