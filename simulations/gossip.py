@@ -63,6 +63,10 @@ def _said(node: Any, call: Callable[[Core[int]], Outputs[int]]) -> Outputs[int]:
     return node.say(call(node.node))
 
 
+def _nothing(now: int, peer: int) -> None:
+    pass
+
+
 class GossipNetwork:
     """A simulation of peers that run the core, each with one machine of a few states.
 
@@ -104,6 +108,8 @@ class GossipNetwork:
         self.rate = rate
         self.updates = 0
         self.latency, self.spread = Latency(), Spread()
+        self.on_change: Callable[[int, int], None] = _nothing
+        """Called with (now, peer) right before the workload changes a machine of a running peer."""
         self.identities = [Identity(derive(seed, "key", peer).to_bytes(8, "big") * 4) for peer in range(peers)]
         self._node = node
         self._liars = dict(liars or {})
@@ -213,6 +219,23 @@ class GossipNetwork:
                 simulation.call(int(at), peer, self._update(peer, state))
         self._advance(end)
 
+    def schedule(self, changes: Iterable[tuple[int, int, int, bool]]) -> int:
+        """Have peers change their machines at times; return how many changes that are.
+
+        Args:
+            changes: of each the time (us), the peer, the number of the state, and whether it is a second machine that
+                comes or goes instead. See `simulations.workload`.
+        """
+        count = 0
+        for at, peer, state, turn in changes:
+            count += 1
+            self.simulation.call(at, peer, self._turn(peer) if turn else self._update(peer, self._schema.names[state]))
+        return count
+
+    def advance(self, until: int) -> None:
+        """Run to a time (us); what was scheduled happens."""
+        self._advance(until)
+
     def until(self, done: Callable[[], bool], limit: float) -> float | None:
         """Run without a workload until something is so; return how many seconds that took, None if it never was.
 
@@ -236,6 +259,7 @@ class GossipNetwork:
         def update(node: Any, now: int) -> Outputs[int]:
             machine = self._machines[peer]
             assert machine is not None
+            self.on_change(now, peer)
             machine.toggle(state)
             self.updates += 1
             return _said(node, lambda core: core.changed(now))
@@ -245,6 +269,7 @@ class GossipNetwork:
     def _turn(self, peer: int) -> Callable[[Any, int], Outputs[int]]:
         def turn(node: Any, now: int) -> Outputs[int]:
             self.updates += 1
+            self.on_change(now, peer)
             held = self._seconds.pop(peer, None)
             if held is not None and held[0] is node:
                 return _said(node, lambda core: core.unexpose(now, held[1]))

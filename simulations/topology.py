@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import combinations
+from random import Random
 
 from simulations.errors import SetupError
 from simulations.seeds import stream
@@ -98,3 +99,34 @@ def _unique(pairs: Pairs) -> Pairs:
         if left != right:
             seen.setdefault((min(left, right), max(left, right)), (left, right))
     return list(seen.values())
+
+
+def regional(regions: int = 8, degree: int = 6, local: float = 0.5) -> Topology:
+    """Draw a graph of regions (a peer's is its number modulo `regions`): some neighbours near, the others anywhere.
+
+    It is connected: a ring through each region, and one through all peers, count as two neighbours each.
+    """
+    if degree < 4:
+        raise SetupError(f"regions need degree 4 or more, not {degree}: a ring within each, and one through all")
+
+    def draw(peers: int, seed: int) -> Pairs:
+        rng = stream(seed, "topology", "regions")
+        pairs: Pairs = []
+        groups = [list(range(region, peers, regions)) for region in range(min(regions, peers))]
+        for group in groups:
+            pairs += _ring_of(group, rng)
+        pairs += _ring_of(list(range(peers)), rng)
+        for peer in range(peers):
+            for step in range(degree - 4):  # each edge has two ends, so every second of them is drawn
+                if (peer + step) % 2:
+                    near = rng.random() < local
+                    pairs.append((peer, rng.choice(groups[peer % regions]) if near else rng.randrange(peers)))
+        return _unique(pairs)
+
+    return draw
+
+
+def _ring_of(members: list[int], rng: Random) -> Pairs:
+    order = list(members)
+    rng.shuffle(order)
+    return [(order[at - 1], order[at]) for at in range(len(order))]

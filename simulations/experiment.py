@@ -1,0 +1,229 @@
+"""Run a scenario with a seed, and return the outcome: what was measured, and what checkers objected to.
+
+    outcome = run(scenario_of({"peers": 100, "network": {"loss": 0.1}}), seed=7)
+    print(outcome.measures["coverage"].value)
+
+The network settles, then comes the workload, then quiet. A violation ends the run, and is part of its outcome.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import time
+from collections.abc import Callable, Iterable
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pubsub.core import Core
+from pubsub.parameters import Parameters
+from simulations.byzantine import Byzantine, Equivocate, Flooding, Forge, Hide, Replay
+from simulations.checkers import Checker, Conservation, NothingFromTheDead
+from simulations.errors import Violation
+from simulations.go_rules import GoNode
+from simulations.gossip import DOMAIN, GossipNetwork
+from simulations.instruments import Board, instruments
+from simulations.liars import lying
+from simulations.outcome import Engine, Outcome
+from simulations.plain_gossipsub import GossipsubNode
+from simulations.promises import Everybody, EverySchema, promises
+from simulations.scenario import Scenario
+from simulations.scenario_check import conditions_of, crowd_of, degrees
+from simulations.scenario_faults import Scene, scheduled
+from simulations.scenario_parts import microseconds
+from simulations.seeds import stream
+from simulations.workload import Draw
+
+Progress = Callable[[float], None]  # the share that is done, from 0 to 1
+
+LIARS: dict[str, type[Byzantine]] = {
+    "forge": Forge,
+    "equivocate": Equivocate,
+    "hide": Hide,
+    "replay": Replay,
+    "flood": Flooding,
+}
+STEPS = 40  # looks at a run while it lasts, by checkers and by whoever watches it
+
+
+class Experiment:
+    """A scenario with a seed, ready to run.
+
+    Args:
+        scenario, seed: what and which.
+        replay: the command that does it again.
+        watching: more checkers, such as a recording.
+        node: makes a core; a test plants a faulty one.
+
+    Raises:
+        SetupError: the scenario cannot be run.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        *,
+        seed: int,
+        replay: str | None = None,
+        watching: Iterable[Checker] = (),
+        node: Callable[..., Core[int]] = Core,
+    ) -> None:
+        self.scenario, self.seed = scenario, seed
+        self._began_wall, self._began_cpu = time.monotonic(), time.process_time()
+        crowd = crowd_of(scenario, seed)
+        begin = microseconds(scenario.settle)
+        self._end = begin + microseconds(scenario.seconds + scenario.quiet)
+        scene = Scene(crowd=crowd, begin=begin, end=self._end)
+        liars = {
+            peer: lying(LIARS[liar.kind], DOMAIN, liar.rate)
+            for number, liar in enumerate(scenario.liars)
+            for peer in crowd.pick(liar.who, f"liars.{number}.who")
+        }
+        uses_topic = scenario.planes.eager or scenario.protocol != "clk"
+        self.network = GossipNetwork(
+            seed=seed,
+            peers=scenario.peers,
+            rate=0,
+            states=scenario.machines.states,
+            own_schemas=scenario.machines.own_schemas,
+            turnover=scenario.machines.turnover,
+            warm=scenario.warm,
+            parameters=parameters_of(scenario),
+            conditions=conditions_of(scenario),
+            topology=scenario.topology.draw(),
+            topic=degrees(scenario.topic) if uses_topic else None,
+            faults=scheduled(scenario.faults, scene),
+            absent=() if scenario.absent is None else crowd.pick(scenario.absent, "absent"),
+            checkers="none",
+            node=_node_of(scenario, node),
+            liars=liars,
+            replay=replay,
+        )
+        self.instruments: Board = instruments(scenario.measure or None, hooked=True, liars=tuple(liars))
+        self.network.on_change = self.instruments.changed
+        lying_owners = [self.network.identities[peer].owner for peer in liars]
+        self.network.simulation.checkers += [
+            *_checkers(scenario, tuple(liars), lying_owners),
+            self.instruments,
+            *watching,
+        ]
+
+    def run(self, progress: Progress | None = None) -> Outcome:
+        """Run it to its end, and return what came of it."""
+        violations: list[str] = []
+        try:
+            self._run(progress)
+        except Violation as violation:
+            violations.append(str(violation))
+        return self._outcome(violations)
+
+    def _run(self, progress: Progress | None) -> None:
+        network, scenario = self.network, self.scenario
+        begin = microseconds(scenario.settle)
+        network.settle(scenario.settle)
+        self.instruments.begin(network.simulation.now)
+        machines = scenario.machines
+        draw = Draw(stream(self.seed, "workload"), scenario.peers, machines.states, machines.turnover)
+        network.schedule(scenario.workload.changes(draw, begin, begin + microseconds(scenario.seconds)))
+        for step in range(1, STEPS + 1):
+            if progress is not None:
+                progress((step - 1) / STEPS)
+            network.advance(begin + (self._end - begin) * step // STEPS)
+        network.simulation.finish()
+        if progress is not None:
+            progress(1.0)
+
+    def _outcome(self, violations: list[str]) -> Outcome:
+        simulation = self.network.simulation
+        found = self.instruments.results()
+        return Outcome(
+            scenario=self.scenario.to_dict(),
+            seed=self.seed,
+            commit=commit(),
+            version=_version(),
+            trace=simulation.trace_hash(),
+            engine=Engine(
+                events=simulation.statistics().events,
+                cpu_s=round(time.process_time() - self._began_cpu, 3),
+                wall_s=round(time.monotonic() - self._began_wall, 3),
+                memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+                simulated_s=simulation.now / 1e6,
+            ),
+            measures=found.measures,
+            curves=found.curves,
+            planes=found.planes,
+            violations=violations,
+            notes=found.notes,
+        )
+
+
+def run(
+    scenario: Scenario,
+    *,
+    seed: int | None = None,
+    progress: Progress | None = None,
+    replay: str | None = None,
+    watching: Iterable[Checker] = (),
+) -> Outcome:
+    """Run a scenario, with its own seed unless another one is given. See `Experiment`."""
+    given = scenario.seed if seed is None else seed
+    return Experiment(scenario, seed=given, replay=replay, watching=watching).run(progress)
+
+
+def parameters_of(scenario: Scenario) -> Parameters:
+    """Return the parameters of clk/1 that a scenario asks for."""
+    planes, tuning = scenario.planes, scenario.parameters
+    return Parameters(
+        tau=round(tuning.tau_ms * 1000),
+        pace=tuning.pace_us,
+        eager=planes.eager,
+        links=planes.links,
+        repair=planes.repair,
+        liveness=planes.liveness,
+        eager_rate=tuning.eager_rate,
+        repair_period=microseconds(tuning.repair),
+        forget_after=microseconds(tuning.forget_after),
+    )
+
+
+def _node_of(scenario: Scenario, core: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what makes the node of a peer, with the arguments of a core."""
+    if scenario.protocol == "go":
+        return GoNode.under(scenario.go)
+    return GossipsubNode if scenario.protocol == "gossipsub" else core
+
+
+def _checkers(scenario: Scenario, liars: tuple[int, ...], owners: list[bytes]) -> list[Checker]:
+    if scenario.check == "none":
+        return []
+    engine: list[Checker] = [Conservation(), NothingFromTheDead()]
+    if scenario.protocol != "clk":
+        return engine
+    promised = promises(liars, owners)
+    if scenario.check == "safety":
+        promised = [checker for checker in promised if not isinstance(checker, Everybody | EverySchema)]
+    return [*promised, *engine]
+
+
+@cache
+def commit() -> str:
+    """Return the commit of this code, short; "" where that cannot be told."""
+    command = ("git", "rev-parse", "--short=12", "HEAD")
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+@cache
+def _version() -> str:
+    try:
+        return version("asyncmachine")
+    except PackageNotFoundError:
+        return ""
+
+
+__all__ = ["Experiment", "commit", "parameters_of", "run"]

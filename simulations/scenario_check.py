@@ -1,0 +1,109 @@
+"""What types cannot say about a scenario: keys that contradict each other, and names of what is not there.
+
+A faulty scenario is told before anything runs, not in the middle of a sweep.
+"""
+
+from __future__ import annotations
+
+from machine.errors import did_you_mean
+from simulations.conditions import Conditions
+from simulations.errors import SetupError
+from simulations.instruments import NAMES
+from simulations.regions import Wide
+from simulations.scenario import Scenario, Topic
+from simulations.scenario_faults import Scene, scheduled
+from simulations.scenario_network import regions_of
+from simulations.scenario_parts import KeyFault, microseconds
+from simulations.scenario_who import Crowd
+from simulations.topic import Gossipsub
+
+
+def crowd_of(scenario: Scenario, seed: int) -> Crowd:
+    """Return the peers of a scenario, to pick from."""
+    latency = scenario.network.latency
+    return Crowd(seed=seed, peers=scenario.peers, regions=regions_of(scenario.topology, latency))
+
+
+def degrees(topic: Topic) -> Gossipsub:
+    """Return the topic as the engine takes it: low and high are by default a third away from the degree."""
+    third = max(round(topic.degree / 3), 1)
+    low = max(topic.degree - third, 1) if topic.low is None else topic.low
+    high = topic.degree + third if topic.high is None else topic.high
+    if not low <= topic.degree <= high:
+        raise KeyFault("topic.degree", f"{topic.degree} is not between low, {low}, and high, {high}")
+    return Gossipsub(
+        degree=topic.degree,
+        low=low,
+        high=high,
+        drop=topic.drop,
+        envelope=topic.envelope,
+        remember=microseconds(topic.remember),
+    )
+
+
+def check(scenario: Scenario) -> None:
+    """Look at a scenario.
+
+    Raises:
+        KeyFault: it cannot be run. The message names the key.
+    """
+    latency = scenario.network.latency.make("network.latency")
+    if isinstance(latency, Wide) and len(latency.matrix) > scenario.peers:
+        raise KeyFault("peers", f"{scenario.peers} are fewer than the {len(latency.matrix)} regions of the latency")
+    degrees(scenario.topic)
+    crowd = crowd_of(scenario, scenario.seed)
+    try:
+        scenario.topology.draw()
+    except SetupError as error:
+        raise KeyFault("topology", str(error)) from error
+    degree = getattr(scenario.topology, "degree", getattr(scenario.topology, "links", 1))
+    if degree >= scenario.peers:
+        raise KeyFault("topology", f"{scenario.peers} peers cannot have {degree} neighbours each: have more peers")
+    if scenario.absent is not None and len(crowd.pick(scenario.absent, "absent")) == scenario.peers:
+        raise KeyFault("absent", "nobody would be there at the beginning")
+    if scenario.warm and scenario.machines.own_schemas:
+        raise KeyFault("warm", "with machines.own_schemas nobody knows all at the beginning: say warm = false")
+    total = scenario.seconds + scenario.quiet
+    scheduled(scenario.faults, Scene(crowd=crowd, begin=0, end=microseconds(total)))
+    for number, liar in enumerate(scenario.liars):
+        crowd.pick(liar.who, f"liars.{number}.who")
+    for number, name in enumerate(scenario.measure):
+        if name not in NAMES:
+            raise KeyFault(f"measure.{number}", f"there is no instrument {name!r}{did_you_mean(name, NAMES)}")
+    if scenario.protocol != "clk":
+        _check_other(scenario)
+
+
+def _check_other(scenario: Scenario) -> None:
+    """Hold a scenario of a protocol to compare with to what that one can do."""
+    name = scenario.protocol
+    if scenario.liars:
+        raise KeyFault("liars", f'there are liars of "clk" only, and the protocol is {name!r}')
+    if scenario.machines.turnover:
+        raise KeyFault("machines.turnover", f"with the protocol {name!r} each peer has one machine: let it be 0")
+    if scenario.check == "promises":
+        raise KeyFault("check", f'the promises are those of "clk"; with the protocol {name!r}, say check = "none"')
+
+
+def conditions_of(scenario: Scenario) -> Conditions:
+    """Return the weather as the engine takes it."""
+    weather = scenario.network
+    return Conditions(
+        latency=weather.latency.make("network.latency"),
+        jitter=round(weather.jitter_ms * 1000),
+        loss=weather.loss,
+        retransmit=round(weather.retransmit_ms * 1000),
+        duplicate=weather.duplicate,
+        reorder=weather.reorder,
+        reorder_by=round(weather.reorder_by_ms * 1000),
+        bandwidth=weather.bandwidth,
+        uplink=weather.uplink,
+        queue=weather.queue,
+        cpu_frame=weather.cpu_frame_us,
+        cpu_byte_ns=weather.cpu_byte_ns,
+        cpu_topic=weather.cpu_topic_us,
+        patience=round(weather.patience_ms * 1000),
+    )
+
+
+__all__ = ["check", "conditions_of", "crowd_of", "degrees"]
