@@ -141,7 +141,11 @@ class Suspicions(Instrument):
         """Report the counts."""
         kept = sum(self._runs(owner) for _, owner in self._held)
         for name, value, about in (
-            ("false_suspicions", self._suspected, "times that a peer suspected one that ran"),
+            (
+                "false_suspicions",
+                self._suspected,
+                "times that a peer suspected one that ran, across a partition as well",
+            ),
             ("false_deaths", self._declared, "times that a peer took one for dead that ran"),
             ("false_at_end", kept, "of those, held when the run ended"),
         ):

@@ -75,14 +75,14 @@ class TimeTo(Instrument):
 
     def find(self, found: Findings) -> None:
         """Take quantiles."""
+        took = np.zeros(0)
         for share in SHARES:
             took = np.sort(self.board.arrivals.time_to(share))
             self._add(found, f"time_to_{share}", share, took, 0.5, "median of the updates")
-            if np.isinf(took).any():
-                count = int(np.isinf(took).sum())
-                found.notes.append(f"{count} of {len(took)} updates did not come to {share} % of the peers in time")
-        took = np.sort(self.board.arrivals.time_to(100))
         self._add(found, "time_to_100_p99", 100, took, 0.99, "of 100 updates the slowest but one")
+        late = int(np.isinf(took).sum())
+        if late:
+            found.notes.append(f"{late} of {len(took)} updates did not come to all peers before the run ended")
 
     def _add(self, found: Findings, name: str, share: int, took: Floats, which: float, words: str) -> None:
         found.measures[name] = Measure(
@@ -164,11 +164,11 @@ class Missing(Instrument):
         every = -(-len(missing) // POINTS)
         at = range(0, len(missing), every)
         found.curves["missing_updates"] = Curve(
-            x=[round((first + point + 1) * STEP / 1e6, 3) for point in at],
+            x=[round((point + 1) * STEP / 1e6, 3) for point in at],
             y=[float(missing[point : point + every].max()) for point in at],
             bound=[round(float(ideal[point : point + every].max()), 1) for point in at],
             y_unit="updates x peers",
-            about="missing at that time; the bound is what the delay of the network alone makes of this workload",
+            about="missing, by time since the measuring began; the bound: by the delay of the network alone",
         )
 
     def _ideal(self, due: npt.NDArray[np.int64]) -> Floats:
