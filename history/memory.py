@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_right, insort
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count, islice
 from operator import itemgetter
 from typing import Any
 
-from history.codec import KIND, RecordedSchema, Row, Standing, unpack_masks
+from history.codec import ERROR, KIND, RecordedSchema, Row, Standing, unpack_masks
 from history.graphs import Graphs, MemoryGraphs
 from history.log import GONE, LogPart, earlier_log_of, updates_of
 from history.store import Condition, MachineRow, Mark, Store
@@ -317,6 +318,17 @@ class MemoryStore(Store):
     def _window(self, machine_id: int, low: int, high: int) -> list[Row]:
         mine = self._rows.get(machine_id, [])
         return mine[bisect_right(mine, low, key=lambda r: r.at) : bisect_right(mine, high, key=lambda r: r.at)]
+
+    def density(self, low: int, high: int, width: int, machine_ids: Sequence[int] | None) -> list[tuple[int, int, int]]:
+        """Return how many rows each part of a window has; see `Store`."""
+        counts, errors = Counter[int](), Counter[int]()
+        with self._lock:
+            for machine_id in self._rows if machine_ids is None else machine_ids:
+                for row in self._window(machine_id, low, high):
+                    part = (row.at - low - 1) // width
+                    counts[part] += 1
+                    errors[part] += bool(row.mutation & ERROR)
+        return [(part, counts[part], errors[part]) for part in sorted(counts)]
 
     def feed(self, after_id: int, limit: int, machine_ids: Sequence[int] | None) -> list[Row]:
         """Return rows in the order in which they were stored; see `Store`."""

@@ -481,6 +481,12 @@ class SqlStore(Store):
                 yield row.at, bool(unpack_masks(row)[2] >> index & 1)
             low = rows[-1].at
 
+    def density(self, low: int, high: int, width: int, machine_ids: Sequence[int] | None) -> list[tuple[int, int, int]]:
+        """Return how many rows each part of a window has; see `Store`."""
+        some = {} if machine_ids is None else {"machines": machine_ids}
+        found = self._ask(statements.density(machine_ids is not None), low=low, high=high, width=width, **some)
+        return [(int(n), rows, int(errors)) for n, rows, errors in found]
+
     def feed(self, after_id: int, limit: int, machine_ids: Sequence[int] | None) -> list[Row]:
         """Return rows in the order in which they were stored; see `Store`."""
         some = {} if machine_ids is None else {"machines": machine_ids}

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from history import tables
-from history.codec import KIND, Standing
+from history.codec import ERROR, KIND, Standing
 from history.store import EVERY, Condition
 
 T = tables.transition
@@ -155,6 +155,18 @@ def one_each(before: bool, some: bool, lateral: bool) -> Statement:
     if some:
         statement = statement.where(M.c.id.in_(_b("machines", expanding=True)))
     return Statement(statement)
+
+
+@lru_cache(maxsize=2)
+def density(some: bool) -> Statement:
+    """Return the statement for how many rows each part of a window has; `some`: only of those among ``machines``."""
+    low, width = _b("low", type_=sa.BigInteger), _b("width", type_=sa.BigInteger)
+    part = ((T.c.at - low - 1) // width).label("part")
+    error = sa.case((T.c.mutation.bitwise_and(ERROR) != 0, 1), else_=0)
+    statement = sa.select(part, sa.func.count(), sa.func.sum(error)).where(T.c.at > low, T.c.at <= _b("high"))
+    if some:
+        statement = statement.where(T.c.machine_id.in_(_b("machines", expanding=True)))
+    return Statement(statement.group_by(part).order_by(part))
 
 
 @lru_cache(maxsize=2)

@@ -237,6 +237,13 @@ class Store(ABC):
         """Yield (at, active after) of the rows with ``low < at <= high`` in which the state at `index` changed."""
 
     @abstractmethod
+    def density(self, low: int, high: int, width: int, machine_ids: Sequence[int] | None) -> list[tuple[int, int, int]]:
+        """Return (n, rows, rows with `ERROR`) of the parts of a window ``low < at <= high``, each `width` ns long.
+
+        The n-th part, from 0, ends at ``low + (n + 1) * width``; parts without rows are left out.
+        """
+
+    @abstractmethod
     def feed(self, after_id: int, limit: int, machine_ids: Sequence[int] | None) -> list[Row]:
         """Return at most `limit` rows with a greater id, in the order in which they were stored."""
 

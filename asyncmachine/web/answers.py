@@ -145,3 +145,199 @@ class GraphAnswer(Answer, frozen=True, kw_only=True):
     kinds: dict[str, int]
     derived: bool
     truncated: bool
+
+
+class Cause(Answer, frozen=True, kw_only=True):
+    """What caused a record: a transition of a machine, by its number there."""
+
+    machine: str
+    tx: str
+
+
+class RecordAnswer(Answer, frozen=True, kw_only=True):
+    """A transition. ``arguments``: what was passed along, as JSON, cut if it is long."""
+
+    id: int
+    key: Key
+    machine: str
+    owner: str
+    at: Ns
+    epoch: int
+    seq: int
+    mutation: str
+    auto: bool
+    rejected: bool
+    error: bool
+    called: list[str]
+    activated: list[str]
+    deactivated: list[str]
+    time_sum: int
+    cause: Cause | None
+    arguments: str | None
+
+
+class MomentAnswer(Answer, frozen=True, kw_only=True):
+    """A machine as it was at ``asked``. ``at``: when its last transition before that was."""
+
+    key: Key
+    machine: str
+    owner: str
+    peer: str
+    asked: Ns
+    at: Ns
+    epoch: int
+    seq: int
+    active: list[str]
+    ticks: dict[str, int]
+    time_sum: int
+    tags: list[str]
+    parent: str | None
+
+
+class StateAnswer(Answer, frozen=True, kw_only=True):
+    """A state of a machine, as its schema of then has it. ``last_change``: when its tick grew last, as far as known."""
+
+    name: str
+    tick: int
+    active: bool
+    auto: bool
+    multi: bool
+    require: list[str]
+    add: list[str]
+    remove: list[str]
+    after: list[str]
+    tags: list[str]
+    last_change: Ns | None
+
+
+class Belief(Answer, frozen=True, kw_only=True):
+    """What somebody else held a machine for.
+
+    Attributes:
+        observer: who; a peer id, or the name that was recorded. Empty: whoever recorded this history.
+        known: whether it knew of the machine at all.
+        at: when that came to it.
+        seq: the number of the update there; of a live replica, the version of the record.
+        behind_ticks: how many ticks the truth was ahead; null: it cannot be compared, as the machine began anew.
+        stale_ms: for how long what it believed had not been so any more; 0: it was right. Where the truth is not here,
+            for how long nothing was heard.
+        ticks: by state, the truth and what was believed, where these differ.
+    """
+
+    observer: str
+    known: bool
+    at: Ns | None
+    epoch: int | None
+    seq: int | None
+    stale_ms: int | None
+    behind_ticks: int | None
+    ticks: dict[str, tuple[int, int]]
+
+
+class MachineAnswer(Answer, frozen=True, kw_only=True):
+    """All about a machine at a moment: what it was, how it came to that, what followed, and who believed what."""
+
+    moment: MomentAnswer
+    states: list[StateAnswer]
+    last: RecordAnswer | None
+    causes: list[RecordAnswer]
+    effects: list[RecordAnswer]
+    beliefs: list[Belief]
+
+
+class LogAnswer(Answer, frozen=True, kw_only=True):
+    """Records. ``after``: give it for the next ones; null: that was all."""
+
+    records: list[RecordAnswer]
+    after: str | None
+
+
+class Span(Answer, frozen=True, kw_only=True):
+    """When a state was active. ``began``, ``ended``: whether it changed there; no end: it lasts."""
+
+    start: Ns
+    end: Ns | None
+    began: bool
+    ended: bool
+
+
+class Lane(Answer, frozen=True, kw_only=True):
+    """The spans of a state."""
+
+    state: str
+    spans: list[Span]
+
+
+class IntervalsAnswer(Answer, frozen=True, kw_only=True):
+    """The lanes of a machine in a window. ``truncated``: there are more spans than these."""
+
+    since: Ns
+    until: Ns
+    lanes: list[Lane]
+    truncated: bool
+
+
+class StepAnswer(Answer, frozen=True, kw_only=True):
+    """Where the next step leads; null: there is nothing more."""
+
+    at: Ns | None
+    record: RecordAnswer | None
+
+
+class MachineDiff(Answer, frozen=True, kw_only=True):
+    """What became of a machine. ``ticks``: by how much each grew."""
+
+    key: Key
+    machine: str
+    owner: str
+    new: bool
+    activated: list[str]
+    deactivated: list[str]
+    ticks: dict[str, int]
+
+
+class GraphPart(Answer, frozen=True, kw_only=True):
+    """Something that came into the graph, or went."""
+
+    kind: str
+    label: str
+    vertex: bool
+
+
+class GraphDiff(Answer, frozen=True, kw_only=True):
+    """What came into the graph, and what went."""
+
+    came: list[GraphPart]
+    went: list[GraphPart]
+
+
+class DiffAnswer(Answer, frozen=True, kw_only=True):
+    """What is different at ``t2``. ``unchanged``: machines that are as they were."""
+
+    t1: Ns
+    t2: Ns
+    machines: list[MachineDiff]
+    graph: GraphDiff | None
+    unchanged: int
+    truncated: bool
+
+
+class DensityAnswer(Answer, frozen=True, kw_only=True):
+    """How many records there were in each of equal parts of a window, and how many of them were about errors."""
+
+    since: Ns
+    until: Ns
+    counts: list[int]
+    errors: list[int]
+
+
+class Opened(Answer, frozen=True, kw_only=True):
+    """A file that was opened: give ``window`` with any question."""
+
+    window: str
+
+
+class Health(Answer, frozen=True, kw_only=True):
+    """Whether all is well."""
+
+    ok: bool

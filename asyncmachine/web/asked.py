@@ -18,6 +18,7 @@ from machine.errors import AsyncMachineError, did_you_mean
 LONGEST: Final = 4000  # characters of a parameter
 MOST: Final = 10_000  # machines of an answer
 PAGE: Final = 500  # records of one
+BUCKETS: Final = 2000  # parts of a window
 
 When = Annotated[str, Meta(description="A moment: ns since 1970, ISO 8601, '5m ago', now, or @N for a machine's own.")]
 Window = Annotated[str, Meta(description="Ask a file that was opened, instead: its id.")]
@@ -52,6 +53,7 @@ class AskNetwork(Ask, frozen=True, kw_only=True):
     owner: OwnerName | None = None
     tag: Annotated[str, Meta(description="Only machines with this tag.")] | None = None
     state: Annotated[str, Meta(description="Only machines in which this state is active.")] | None = None
+    observer: Annotated[str, Meta(description="What this one believed, instead of what was so.")] | None = None
     limit: Annotated[int, Meta(ge=1, le=MOST, description="How many machines at most.")] = MOST
 
 
@@ -63,6 +65,80 @@ class AskGraph(Ask, frozen=True, kw_only=True):
     name: Annotated[str, Meta(description="Of the recorded graph; all, if it is left out.")] | None = None
     machine: Annotated[str, Meta(description="Its states and their relations, and what leads there.")] | None = None
     owner: OwnerName | None = None
+
+
+class AskMachine(Ask, frozen=True, kw_only=True):
+    """Return all about a machine at a moment."""
+
+    machine: MachineName
+    owner: OwnerName | None = None
+    at: When | None = None
+
+
+class AskLog(Ask, frozen=True, kw_only=True):
+    """Return a page of transitions."""
+
+    machine: MachineName | None = None
+    owner: OwnerName | None = None
+    since: When | None = None
+    until: When | None = None
+    state: Annotated[str, Meta(description="Only those in which this state changed.")] | None = None
+    order: Annotated[Literal["newest", "oldest"], Meta(description="Which ones come first.")] = "newest"
+    limit: Annotated[int, Meta(ge=1, le=PAGE, description="How many at most.")] = 50
+    after: Annotated[str, Meta(description="Where the page before ended.")] | None = None
+
+
+class AskIntervals(Ask, frozen=True, kw_only=True):
+    """Return when the states of a machine were active."""
+
+    machine: MachineName
+    owner: OwnerName | None = None
+    since: When | None = None
+    until: When | None = None
+    states: Annotated[str, Meta(description="Only these, with commas between them.")] | None = None
+
+
+class AskStep(Ask, frozen=True, kw_only=True):
+    """Return the moment of the next, or the previous, transition, minute, or change of a state."""
+
+    at: When | None = None
+    to: Annotated[Literal["next", "previous"], Meta(description="In which direction.")] = "next"
+    by: Annotated[Literal["transition", "minute", "change"], Meta(description="By what.")] = "transition"
+    machine: MachineName | None = None
+    owner: OwnerName | None = None
+    state: Annotated[str, Meta(description="Whose changes; for by=change.")] | None = None
+
+
+class AskDiff(Ask, frozen=True, kw_only=True):
+    """Return what is different between two moments."""
+
+    t1: When
+    t2: When | None = None
+
+
+class AskDensity(Ask, frozen=True, kw_only=True):
+    """Return how many transitions there were in each part of a window."""
+
+    since: When | None = None
+    until: When | None = None
+    buckets: Annotated[int, Meta(ge=1, le=BUCKETS, description="How many parts.")] = 200
+    machine: MachineName | None = None
+    owner: OwnerName | None = None
+    state: Annotated[str, Meta(description="Only changes of this state of the machine.")] | None = None
+
+
+class AskExport(Ask, frozen=True, kw_only=True):
+    """Return a window of the history as a file that the page can open again."""
+
+    since: When | None = None
+    until: When | None = None
+    format: Annotated[Literal["json", "sqlite"], Meta(description="Of the file.")] = "json"
+
+
+class AskFeed(Ask, frozen=True, kw_only=True):
+    """Tell what happens, as it happens: server-sent events."""
+
+    since: When | None = None
 
 
 A = TypeVar("A", bound=Ask)

@@ -6,7 +6,7 @@ from collections import Counter
 
 import asyncmachine
 from asyncmachine.web.answers import GraphInfo, Info, Limits, MachineNow, NetworkAnswer, OwnerInfo, StateCount
-from asyncmachine.web.asked import AskInfo, AskNetwork
+from asyncmachine.web.asked import AskInfo, AskNetwork, WrongError
 from asyncmachine.web.roster import LOG, Listed
 from asyncmachine.web.source import Source
 from history.codec import Standing, decode_ticks
@@ -54,6 +54,10 @@ def network(source: Source, ask: AskNetwork) -> NetworkAnswer:
     wanted = {one.row.id for one in source.chosen(ask.owner) if ask.tag is None or ask.tag in one.row.tags}
     some = sorted(wanted) if len(wanted) <= FEW else None
     rows = source.store.snapshot(at, some)
+    if ask.observer is not None:
+        wanted = {id for id in wanted if source.roster.get(id).observer == ask.observer}
+        if not wanted:
+            raise WrongError(f"nothing was recorded here of what {ask.observer[:80]!r} believed", "observer", 404)
     known = source.roster.standing([row for row in rows if row.machine_id in wanted])
     there = {one.base for one, _ in known}
     missing = {one.base for one in source.chosen(ask.owner) if one.row.id in wanted} - there

@@ -9,9 +9,14 @@ from typing import Any
 from asyncmachine.web import answers, asked
 from asyncmachine.web.answers import Answer
 from asyncmachine.web.asked import Ask
+from asyncmachine.web.compare import diff
 from asyncmachine.web.edges import graph
+from asyncmachine.web.lanes import intervals
+from asyncmachine.web.log import density, log
 from asyncmachine.web.network import network
+from asyncmachine.web.one import machine
 from asyncmachine.web.source import Source
+from asyncmachine.web.steps import step
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,4 +44,10 @@ class Question:
 QUESTIONS: tuple[Question, ...] = (
     Question("network", asked.AskNetwork, answers.NetworkAnswer, network),
     Question("graph", asked.AskGraph, answers.GraphAnswer, graph),
+    Question("machine", asked.AskMachine, answers.MachineAnswer, machine),
+    Question("log", asked.AskLog, answers.LogAnswer, log),
+    Question("intervals", asked.AskIntervals, answers.IntervalsAnswer, intervals),
+    Question("step", asked.AskStep, answers.StepAnswer, step),
+    Question("diff", asked.AskDiff, answers.DiffAnswer, diff),
+    Question("density", asked.AskDensity, answers.DensityAnswer, density),
 )
