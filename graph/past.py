@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from dataclasses import replace
+from heapq import merge
+from typing import Final
 
-from graph.errors import GraphError, NotRecordedError
-from graph.parts import Change, Key, Part, key_of
-from graph.spans import Difference, Spans, difference
+import numpy as np
+
+from graph.checkpoints import Tables
+from graph.errors import BeyondHorizonError, NotRecordedError
+from graph.names import Names
+from graph.packed import PackedColumns, one_of_each, pack
+from graph.parts import Change, Key, key_of
+from graph.spans import Difference, difference
 from graph.view import View
+from graph.window import Window
 from history.graphs import OPEN, GraphLife, GraphRow
 from history.store import Store
 
+LOOK: Final = 5_000  # changes between two looks at the horizon
+NAMES: Final = 1_000_000  # texts and edges that are kept for the next question
+WINDOWS: Final = 8  # lives of which something is kept
+
 
 class PastGraph:
-    """A recorded graph; it answers as a live `Graph` does.
+    """A recorded graph; it answers as a live `Graph` does. Any thread may ask.
 
     What was recorded later than what is stored is not known here: the graph of a later moment is the last one that is
-    known, until its recording has ended. Each question reads what it needs, of one state of the database.
+    known, until its recording has ended. What was read for a question is kept, some 10 MB for 10,000 machines: other
+    moments near it cost what has changed in between. `forget` lets go of it.
 
     Args:
         store: of a history that is open: ``history.store``.
@@ -28,9 +41,16 @@ class PastGraph:
     def __init__(self, store: Store, name: str | None = None) -> None:
         self._store = store
         self._name = name
+        self._lock = threading.Lock()
+        self.forget()
 
     def __repr__(self) -> str:
         return f"<PastGraph {'of all' if self._name is None else repr(self._name)} in {self._store.url}>"
+
+    def forget(self) -> None:
+        """Let go of all that was read: the next question reads it again. Views that one has stay as they are."""
+        self._names = Names(self._store.url)
+        self._windows: dict[int, Window] = {}
 
     def lives(self) -> list[GraphLife]:
         """Return its recordings, by age.
@@ -49,24 +69,39 @@ class PastGraph:
 
     def latest(self) -> int:
         """Return the last moment of which something is known, in ns."""
-        return max(_end(life) for life in self.lives())
+        return max(life.end for life in self.lives())
+
+    def horizon(self) -> int:
+        """Return the first moment that retention has left, in ns; 0: it has let go of nothing."""
+        return max(life.horizon for life in self.lives())
 
     def as_of(self, at: int | None = None) -> View:
-        """Return the graph as it was at a time, ns since 1970; None: as it was when it was last known."""
-        return self._view(at, self.lives())
+        """Return the graph as it was at a time, ns since 1970; None: as it was when it was last known.
+
+        Raises:
+            BeyondHorizonError: retention has let go of that moment.
+        """
+        with self._lock:
+            return self._view(at)
 
     def diff(self, t1: int, t2: int | None = None) -> Difference:
-        """Return what has come and what has gone from one time to another; None: to when it was last known."""
-        lives = self.lives()
-        return difference(self._view(t1, lives), self._view(t2, lives))
+        """Return what has come and what has gone from one time to another; None: to when it was last known.
 
-    def changes(self, since: int = 0) -> Iterator[Change]:
-        """Yield each change after a moment, in order: those from the first make the same graph.
+        Raises:
+            BeyondHorizonError: retention has let go of one of them.
+        """
+        with self._lock:
+            return difference(self._view(t1), self._view(t2))
 
-        To go on, ask again with the moment of the last one.
+    def changes(self, since: int | None = None) -> Iterator[Change]:
+        """Yield each change after a moment, in order; None: each that is kept.
+
+        Those from the first make the same graph; behind a horizon, together with the graph as of that. To go on, ask
+        again with the moment of the last one. They are read as they are asked for, up to what is stored now.
 
         Raises:
             NotRecordedError: several graphs were recorded there, and none was named.
+            BeyondHorizonError: retention has let go of some of them, also while they are being read.
         """
         lives = self.lives()
         names = list(dict.fromkeys(life.graph for life in lives))
@@ -74,57 +109,85 @@ class PastGraph:
             raise NotRecordedError(
                 f"name the graph of which you want the changes: {', '.join(repr(name) for name in names)}"
             )
-        store = self._store.graphs
-        number = sum(store.changes_until(life.id, min(since, life.last)) for life in lives)
+        after = max(life.horizon for life in lives) if since is None else since
+        self._check(after, lives)
+        return self._changes(after, lives)
+
+    # -- inner
+
+    def _changes(self, after: int, lives: list[GraphLife]) -> Iterator[Change]:
+        graphs = self._store.graphs
+        befores = (2 * life.pruned + graphs.changes_between(life.id, 0, min(after, life.last)) for life in lives)
+        number = sum(befores)
         for life in lives:
-            if life.last <= since:
+            if life.last <= after:
                 continue
-            found: list[tuple[int, bool, bool, Change]] = []
-            for edges in (False, True):
-                for row in store.touched(edges, life.id, since):
-                    key = self._key(row)
-                    if since < row.since <= life.last:
-                        found.append((row.since, True, False, Change(row.number, row.since, True, key, row.tags)))
-                    if since < row.until <= life.last:  # of several that go at once, edges go first
-                        found.append((row.until, False, not edges, Change(row.number, row.until, False, key, row.tags)))
-            for *_, change in sorted(found, key=lambda entry: (*entry[:3], entry[3].number)):
+            # of what happens at the same moment edges go first, and then comes what comes, as it came
+            streams = (
+                self._events(life, after, edges, came=came, rank=2 if came else 0 if edges else 1)
+                for came in (False, True)
+                for edges in (False, True)
+            )
+            for count, (at, rank, _, row) in enumerate(merge(*streams)):
+                if count % LOOK == LOOK - 1:
+                    self._check(at, self.lives())
                 number += 1
-                yield replace(change, number=number)
+                yield Change(number, at, rank == 2, self._key(row), row.tags)
+        self._check(after, self.lives())
 
-    def _view(self, at: int | None, lives: list[GraphLife]) -> View:
-        when = max(_end(life) for life in lives) if at is None else at
-        spans = Spans()
-        there = [life for life in lives if life.began <= when <= (_end(life) if life.ended else OPEN)]
-        for edges in (False, True):
-            rows = (self._then(row, life) for life in there for row in self._rows(edges, life, when))
-            if len(there) == 1:
-                for part, until in rows:
-                    spans.add(part, until)
-                continue
-            seen: dict[Key, None] = {}
-            for part, until in sorted(rows, key=lambda pair: pair[0].since):
-                if part.key not in seen:
-                    seen[part.key] = None
-                    spans.add(part, until)
-        return spans.view(when)
+    def _events(
+        self, life: GraphLife, after: int, edges: bool, *, came: bool, rank: int
+    ) -> Iterator[tuple[int, int, int, GraphRow]]:
+        graphs = self._store.graphs
+        for row in (graphs.came if came else graphs.went)(edges, life.id, after, life.last):
+            yield row.since if came else row.until, rank, row.number, row
 
-    def _rows(self, edges: bool, life: GraphLife, at: int) -> list[GraphRow]:
-        return self._store.graphs.rows(edges, life.id, min(at, life.last))
+    def _view(self, at: int | None) -> View:
+        names = self._names
+        if len(names.vertices) + len(names.tags) + len(names.edges) > NAMES:
+            self.forget()
+        while True:
+            lives = self.lives()
+            when = max(life.end for life in lives) if at is None else at
+            self._check(when, lives)
+            there = [(life, min(when, life.end)) for life in lives if _has(life, when)]
+            is_known = all(life.id in self._windows and self._windows[life.id].covers(end) for life, end in there)
+            tables = [self._tables(life, end) for life, end in there]
+            if is_known or self.horizon() == max(life.horizon for life in lives):
+                break
+            self.forget()  # something was let go while it was being read
+        if len(there) == 1:
+            both = [PackedColumns(self._names, table) for table in tables[0]]
+            rows = [columns.at(there[0][1]) for columns in both]
+        else:
+            some = [
+                [table.some(table.there(end)) for table in pair] for pair, (_, end) in zip(tables, there, strict=True)
+            ]
+            some = some or [[pack((), self._names, edges=edges) for edges in (False, True)]]
+            both = [PackedColumns(self._names, one_of_each(list(same))) for same in zip(*some, strict=True)]
+            rows = [np.arange(len(columns.keys)) for columns in both]
+        return View(when, both[0], rows[0], both[1], rows[1], len(self._names.vertices))
 
-    def _then(self, row: GraphRow, life: GraphLife) -> tuple[Part, int]:
-        """Return a row as it was known when its life was read: what has ended since was still there."""
-        return Part(self._key(row), row.since, row.tags), row.until if row.until <= life.last else OPEN
+    def _tables(self, life: GraphLife, at: int) -> Tables:
+        """Return what is known of a life, with that moment."""
+        window = self._windows.pop(life.id, None) or Window(self._store.graphs, self._names, life.id)
+        self._windows[life.id] = window  # the last one asked for
+        if len(self._windows) > WINDOWS:
+            del self._windows[next(iter(self._windows))]
+        return window.tables(at, life.horizon)
+
+    def _check(self, at: int, lives: list[GraphLife]) -> None:
+        horizon = max(life.horizon for life in lives)
+        if at < horizon:
+            raise BeyondHorizonError(at, horizon)
 
     def _key(self, row: GraphRow) -> Key:
         try:
             return key_of(row.key)
         except ValueError as error:
-            raise GraphError(
-                f"{self._store.url} has something in a graph that this program does not know ({error}):"
-                " update the program"
-            ) from None
+            raise self._names.unknown(str(error)) from None
 
 
-def _end(life: GraphLife) -> int:
-    """Return the last moment at which something of a life was there."""
-    return life.last - 1 if life.ended else life.last
+def _has(life: GraphLife, at: int) -> bool:
+    """Tell whether something of a life was there at a moment, as far as one knows."""
+    return life.began <= at <= (life.end if life.ended else OPEN)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from graph.columns import OPEN, Columns
+import numpy as np
+
+from graph.columns import OPEN, GrowingColumns
 from graph.parts import Part, Vertex
 from graph.view import View
 
@@ -17,8 +19,8 @@ class Spans:
     """
 
     def __init__(self) -> None:
-        self.vertices = Columns()
-        self.edges = Columns()
+        self.vertices = GrowingColumns(self)
+        self.edges = GrowingColumns(self)
         self._numbers: dict[Vertex, int] = {}
 
     def add(self, part: Part, until: int = OPEN) -> int:
@@ -49,9 +51,17 @@ class Difference:
 
 
 def difference(before: View, after: View) -> Difference:
-    """Compare two moments."""
-    was, is_now = dict.fromkeys(before.all_keys()), dict.fromkeys(after.all_keys())
-    return Difference(
-        tuple(part for part in after if part.key not in was),
-        tuple(part for part in before if part.key not in is_now),
-    )
+    """Compare two moments. What is the same row at both is not looked at any closer."""
+    came: list[Part] = []
+    went: list[Part] = []
+    for (old, old_rows), (new, new_rows) in zip(before.tables, after.tables, strict=True):
+        if old.life is new.life:
+            names = old.names(old_rows), new.names(new_rows)
+            old_rows = old_rows[np.isin(names[0], names[1], assume_unique=True, invert=True)]
+            new_rows = new_rows[np.isin(names[1], names[0], assume_unique=True, invert=True)]
+        gone = [old.part(row) for row in old_rows.tolist()]
+        there = [new.part(row) for row in new_rows.tolist()]
+        was, is_now = (dict.fromkeys(part.key for part in parts) for parts in (gone, there))
+        came += [part for part in there if part.key not in was]
+        went += [part for part in gone if part.key not in is_now]
+    return Difference(tuple(came), tuple(went))

@@ -74,6 +74,11 @@ class View:
         yield from map(self._vertices.part, self._vertex_rows.tolist())
         yield from map(self._edges.part, self._edge_rows.tolist())
 
+    @property
+    def tables(self) -> tuple[tuple[Columns, Rows], tuple[Columns, Rows]]:
+        """The vertices and the edges: columns, and which rows of them."""
+        return (self._vertices, self._vertex_rows), (self._edges, self._edge_rows)
+
     def all_keys(self) -> Iterator[Key]:
         """Yield the keys of all vertices, then of all edges."""
         yield from (self._vertices.keys[row] for row in self._vertex_rows.tolist())

@@ -4,15 +4,20 @@ A *life* is one recording of a graph, from its beginning to its end; a graph has
 to when it is complete (``last``): what is said about a later moment is what was there at that one. A life whose process
 ended without a word is closed when the next one of its graph begins, just after its ``last``: nobody knows more.
 
+What happened up to ``last`` does not change any more, but retention lets go of what had gone up to a graph's horizon.
+From there on all is complete.
+
+A *checkpoint* is all that was there at a moment, packed by whoever writes it: so that nobody has to read a row for each
+part to know it. It is a copy; without it the rows say the same.
+
 Keys are tuples of texts here. What they mean is the graph's.
 """
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 OPEN = (1 << 63) - 1  # "until" of what is still there
@@ -27,6 +32,8 @@ class GraphLife:
         graph: its name.
         began, last: complete from when up to when.
         ended: whether nothing more will come.
+        horizon: of its graph: what retention has let go was not there any more then; 0: nothing was let go.
+        pruned: how many rows that were, of this life and of earlier ones that are gone with all they had.
     """
 
     id: int
@@ -34,6 +41,13 @@ class GraphLife:
     began: int
     last: int
     ended: bool
+    horizon: int = 0
+    pruned: int = 0
+
+    @property
+    def end(self) -> int:
+        """The last moment at which something of it was there."""
+        return self.last - 1 if self.ended else self.last
 
 
 class GraphRow(NamedTuple):
@@ -48,7 +62,10 @@ class GraphRow(NamedTuple):
 
 
 class Graphs(ABC):
-    """The part of a store that keeps graphs. The writer's thread calls the first two, any thread the others."""
+    """The part of a store that keeps graphs.
+
+    The writer's thread calls `begin`, `write`, `keep` and `prune`, any thread the others.
+    """
 
     @abstractmethod
     def begin(self, graph: str, at: int) -> GraphLife:
@@ -82,90 +99,45 @@ class Graphs(ABC):
         """Return all lives, by id."""
 
     @abstractmethod
-    def rows(self, edges: bool, life: int, at: int) -> list[GraphRow]:
-        """Return the vertices or edges of a life that were there at a moment, in the order in which they came."""
+    def rows(self, edges: bool, life: int, at: int) -> Iterator[GraphRow]:
+        """Yield the vertices or edges of a life that were there at a moment, by (until, number)."""
 
     @abstractmethod
-    def touched(self, edges: bool, life: int, after: int) -> list[GraphRow]:
-        """Return those that came, or went, after a moment, in the order in which they came."""
+    def came(self, edges: bool, life: int, after: int, until: int) -> Iterator[GraphRow]:
+        """Yield those with ``after < row.since <= until``, by (since, number)."""
 
     @abstractmethod
-    def changes_until(self, life: int, at: int) -> int:
-        """Return how often something came or went up to a moment."""
+    def went(self, edges: bool, life: int, after: int, until: int) -> Iterator[GraphRow]:
+        """Yield those with ``after < row.until <= until``, by (until, number)."""
 
+    @abstractmethod
+    def changes_between(self, life: int, after: int, until: int, most: int = OPEN) -> int:
+        """Return how often something came or went in ``(after, until]``, of what is kept; count to `most` only."""
 
-class MemoryGraphs(Graphs):
-    """The in-memory twin."""
+    # -- checkpoints
 
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._lives: dict[int, GraphLife] = {}
-        self._rows: dict[tuple[int, bool], dict[int, GraphRow]] = {}
+    @abstractmethod
+    def keep(self, life: int, at: int, body: bytes) -> None:
+        """Store a checkpoint of a moment up to which the life is complete. One of the same moment is there to stay."""
 
-    def begin(self, graph: str, at: int) -> GraphLife:
-        """Begin a life; see `Graphs`."""
-        with self._lock:
-            for known in list(self._lives.values()):
-                if known.graph != graph:
-                    continue
-                if not known.ended:
-                    self._end(known, known.last + 1)
-                at = max(at, self._lives[known.id].last + 1)
-            made = GraphLife(len(self._lives) + 1, graph, at, at, False)
-            self._lives[made.id] = made
-            return made
+    @abstractmethod
+    def kept(self, life: int, at: int) -> tuple[int, ...]:
+        """Return the moments of the checkpoints nearest to a moment: the last at or before it, the first after it."""
 
-    def _end(self, life: GraphLife, at: int) -> None:
-        for edges in (False, True):
-            rows = self._rows.get((life.id, edges), {})
-            rows.update({n: row._replace(until=at) for n, row in rows.items() if row.until == OPEN})
-        self._lives[life.id] = replace(life, last=at, ended=True)
+    @abstractmethod
+    def checkpoint(self, life: int, at: int) -> bytes | None:
+        """Return the checkpoint of a moment; None: there is none, or it was let go."""
 
-    def write(
-        self,
-        life: int,
-        last: int,
-        vertices: Sequence[GraphRow],
-        edges: Sequence[GraphRow],
-        gone: Sequence[tuple[bool, int, int]],
-        *,
-        ended: bool = False,
-    ) -> bool:
-        """Store rows; see `Graphs`."""
-        with self._lock:
-            known = self._lives[life]
-            if known.ended:
-                return False
-            for is_edge, rows in ((False, vertices), (True, edges)):
-                mine = self._rows.setdefault((life, is_edge), {})
-                for row in rows:
-                    mine.setdefault(row.number, row)
-            for is_edge, number, until in gone:
-                mine = self._rows[life, is_edge]
-                mine[number] = mine[number]._replace(until=until)
-            self._lives[life] = replace(known, last=last)
-            if ended:
-                self._end(self._lives[life], last)
-            return True
+    # -- retention
 
-    def lives(self) -> list[GraphLife]:
-        """Return all lives, by id."""
-        with self._lock:
-            return list(self._lives.values())
+    @abstractmethod
+    def nth_gone(self, graph: str, n: int) -> int | None:
+        """Return when the n-th last of the parts of a graph that are gone went (1: the last); None: there are fewer."""
 
-    def rows(self, edges: bool, life: int, at: int) -> list[GraphRow]:
-        """Return what was there; see `Graphs`."""
-        with self._lock:
-            return [row for row in self._rows.get((life, edges), {}).values() if row.since <= at < row.until]
+    @abstractmethod
+    def prune(self, graph: str, before: int, limit: int) -> int:
+        """Let go of at most `limit` rows of what had gone up to a moment; return how many there were.
 
-    def touched(self, edges: bool, life: int, after: int) -> list[GraphRow]:
-        """Return what came or went; see `Graphs`."""
-        with self._lock:
-            rows = self._rows.get((life, edges), {}).values()
-            return [row for row in rows if row.since > after or after < row.until < OPEN]
-
-    def changes_until(self, life: int, at: int) -> int:
-        """Return how many; see `Graphs`."""
-        with self._lock:
-            rows = [row for edges in (False, True) for row in self._rows.get((life, edges), {}).values()]
-            return sum((row.since <= at) + (row.until <= at) for row in rows)
+        The horizon moves there with the first of them, and no further than the last moment at which something of the
+        graph was there: that one is always known. Checkpoints from before go, and lives of which nothing is left.
+        """

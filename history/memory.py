@@ -13,8 +13,9 @@ from operator import itemgetter
 from typing import Any
 
 from history.codec import ERROR, KIND, RecordedSchema, Row, Standing, unpack_masks
-from history.graphs import Graphs, MemoryGraphs
+from history.graphs import Graphs
 from history.log import GONE, LogPart, earlier_log_of, updates_of
+from history.memory_graphs import MemoryGraphs
 from history.store import Condition, MachineRow, Mark, Store
 from history.stream import Known, Stream
 

@@ -97,7 +97,7 @@ class SqlStore(Store):
         self.generation = -1
         self._schemas: dict[str, RecordedSchema] = {}
         self._inserts = Inserts(self.dialect, self.url)
-        self.graphs: Graphs = SqlGraphs(self._inserts, self._writing, self._reading)
+        self.graphs: Graphs = SqlGraphs(self._inserts, self._writing, self._ask)
         self._life = 0
 
     # -- opening

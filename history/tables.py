@@ -17,7 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = "0005"  # the newest migration, which creating these tables amounts to
+VERSION = "0006"  # the newest migration, which creating these tables amounts to
 
 metadata = MetaData()
 Serial = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER PRIMARY KEY is the rowid
@@ -107,6 +107,17 @@ graph_life = Table(
     Column("began", BigInteger, nullable=False),
     Column("last", BigInteger, nullable=False),
     Column("ended", SmallInteger, nullable=False),
+    Column("horizon", BigInteger, nullable=False, server_default="0"),
+    Column("pruned", BigInteger, nullable=False, server_default="0"),
+)
+
+# All that was there at a moment, packed.
+graph_checkpoint = Table(
+    "graph_checkpoint",
+    metadata,
+    Column("life", ForeignKey("graph_life.id"), primary_key=True),
+    Column("at", BigInteger, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
 )
 
 
@@ -122,7 +133,7 @@ def _graph_rows(name: str, *texts: str) -> Table:
         Column("until", BigInteger, nullable=False),  # the greatest number there is: it is still there
     )
     for moment in ("since", "until"):
-        Index(f"{name}_{moment}", table.c.life, table.c[moment])
+        Index(f"{name}_{moment}", table.c.life, table.c[moment], table.c.number)
     return table
 
 

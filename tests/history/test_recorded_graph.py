@@ -18,7 +18,8 @@ from graph.past import PastGraph
 from graph.recorder import RecordedGraph, open_graph
 from graph.timeline import Timeline
 from history import StorageError, open_store
-from history.graphs import GraphRow, MemoryGraphs
+from history.graphs import GraphRow
+from history.memory_graphs import MemoryGraphs
 from history.store import Store
 from machine import Machine, State, bind_state
 
@@ -209,7 +210,9 @@ async def test_what_a_newer_program_stored_is_refused_in_one_line(place: Place, 
         row = GraphRow(life.id, 1, ("planet", "", "x", ""), (), 2)
         history.store.graphs.write(life.id, 3, [row], [], [])
         with pytest.raises(GraphError, match=r"'planet' is not known.*: update the program"):
-            PastGraph(history.store).as_of()
+            list(PastGraph(history.store).as_of())
+        with pytest.raises(GraphError, match=r"'planet' is not known.*: update the program"):
+            list(PastGraph(history.store).changes())
 
 
 async def test_names_that_no_database_takes_are_left_out_and_counted(place: Place, kept: Kept) -> None:

@@ -77,6 +77,7 @@ def test_the_tables_hold_what_the_specification_lists(two: tuple[Place, Place]) 
     metadata.create_all(created)
     tables = reflected(created)
     assert set(tables) == {
+        "graph_checkpoint",
         "graph_edge",
         "graph_life",
         "graph_vertex",
