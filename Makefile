@@ -16,8 +16,8 @@ help:  ## list the targets
 demo: .venv/ready  ## replay four days of flights, a peer for each airport (DEMO="--speed max" for options)
 	$(BIN)/am demo $(DEMO)
 
-test: .venv/ready  ## run the tests (narrow them down with PYTEST_ADDOPTS='-k word')
-	$(BIN)/python -m pytest
+test: .venv/ready  ## run the tests on all cores (narrow them down with PYTEST_ADDOPTS='-k word')
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: .venv/ready  ## formatting, rules, types, floors
 	$(BIN)/ruff format --check
