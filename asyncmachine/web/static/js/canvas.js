@@ -1,0 +1,301 @@
+/** The network on the screen: cytoscape has the viewport and the edges, the painter draws boxes and machines. */
+
+import cytoscape from "../vendor/cytoscape/cytoscape.esm.min.mjs";
+import { byId, eachFrame } from "./dom.js";
+import { drawn, machineNode, peerNode, present } from "./edges.js";
+import { arrange, crowded, hit, neighbour, tileAt } from "./layout.js";
+import { describe, filterOf, lookOf, NOTHING } from "./looks.js";
+import { clear, paintBoxes, paintTiles } from "./painter.js";
+
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
+export class Canvas {
+  /**
+   * @param {import("./world.js").World} world
+   * @param {import("./theme.js").Theme} theme
+   * @param {{picks: () => string[], kinds: () => string[], pick: (key: string) => void, toggle: (owner: string) => void}} use
+   */
+  constructor(world, theme, use) {
+    this.world = world;
+    this.theme = theme;
+    this.use = use;
+    this.root = byId("graph");
+    this.under = byId("under");
+    this.over = byId("over");
+    this.tip = byId("tip");
+    /** @type {import("./layout.js").Arrangement} */
+    this.arrangement = { boxes: [], places: new Map(), width: 0, height: 0 };
+    this.looks = new Map();
+    /** @type {Set<string>|null} */
+    this.here = null;
+    /** @type {Set<string>|null} */
+    this.peersHere = null;
+    this.marked = new Set();
+    this.hover = /** @type {{owner: string, key: string|null}|null} */ (null);
+    this.moved = false; // by hand: then it is not fitted any more when the room changes
+    this.painted = /** @type {((scene: any, port: any) => void)[]} */ ([]);
+    this.cy = cytoscape({
+      container: byId("cytoscape"),
+      autoungrabify: true,
+      autounselectify: true,
+      boxSelectionEnabled: false,
+      minZoom: 0.04,
+      maxZoom: 9,
+      style: [],
+    });
+    this.restyle();
+    theme.on(() => this.restyle());
+    this.cy.on("render", () => this.paint());
+    this.cy.on("tap", (/** @type {any} */ event) => this.tapped(event.position));
+    this.cy.on("mousemove", (/** @type {any} */ event) => this.hovers(event.position, event.renderedPosition));
+    this.root.addEventListener("pointerleave", () => this.hovers(null));
+    this.cy.on("dragpan scrollzoom pinchzoom", () => {
+      this.moved = true;
+    });
+    this.soon = eachFrame(() => this.paint());
+    new ResizeObserver(eachFrame(() => this.resized())).observe(this.root);
+  }
+
+  /** Give everything its place: when machines come that were never seen, boxes open or close, or a filter changes. */
+  rearrange() {
+    const { view, roster, peers } = this.world;
+    const { owner, tag, collapsed } = view.value;
+    /** @type {Map<string, Map<string, string[]>>} machines of a kind stand together, told by the first of their tags */
+    const groups = new Map([...peers.keys()].filter((one) => !owner || one === owner).map((one) => [one, new Map()]));
+    const passes = filterOf({ owner, tag, only: "" });
+    for (const one of roster.values()) {
+      if (!passes(/** @type {any} */ (one))) continue;
+      const parts = groups.get(one.peer);
+      const kind = one.tags[0]?.split(":")[0] ?? "";
+      if (parts?.has(kind)) parts.get(kind)?.push(one.key);
+      else parts?.set(kind, [one.key]);
+    }
+    const name = (/** @type {string} */ one) => this.world.peerName(one);
+    const list = [...groups]
+      .map(([one, parts]) => ({ owner: one, parts: [...parts.values()] }))
+      .filter(({ owner: one, parts }) => parts.length || (!tag && one))
+      .sort((a, b) => name(a.owner).localeCompare(name(b.owner), "en", { numeric: true }) || (a.owner < b.owner ? -1 : 1));
+    const crowd = crowded(list);
+    const isCollapsed = (/** @type {string} */ one) => {
+      const said = collapsed.findLast((entry) => [one, `!${one}`, "*", "!*"].includes(entry));
+      return said === undefined ? crowd.has(one) : !said.startsWith("!");
+    };
+    const { width, height } = this.room();
+    this.arrangement = arrange(list, isCollapsed, width / Math.max(height, 1));
+    byId("empty").hidden = list.length > 0;
+    byId("empty").textContent = owner || tag ? "No machine passes the filter." : "Nothing is recorded here yet.";
+    this.refresh();
+    if (!this.moved) this.fit(false);
+  }
+
+  /** Look at the moment anew: colours, edges, who is there. */
+  refresh() {
+    const { network, graph } = this.world.data.value;
+    const picks = this.use.picks();
+    const passes = filterOf(this.world.view.value);
+    this.here = present(graph);
+    const peers = (graph?.vertices ?? []).filter(({ kind }) => kind === "peer").map(({ peer }) => peer);
+    this.peersHere = peers.length ? new Set(peers) : null;
+    this.looks = new Map();
+    for (const key of this.arrangement.places.keys()) {
+      this.looks.set(key, lookOf(network.get(key), picks, this.here, passes));
+    }
+    this.connect();
+    this.paint();
+  }
+
+  /** Bring cytoscape's edges, and their ends, up to date: only what differs is touched. */
+  connect() {
+    const edges = drawn(this.world.data.value.graph, this.arrangement, this.use.kinds());
+    const wanted = new Map();
+    for (const box of this.arrangement.boxes) wanted.set(peerNode(box.owner), box);
+    for (const { source, target } of edges) {
+      for (const id of [source, target]) {
+        const place = id.startsWith("m:") ? this.arrangement.places.get(id.slice(2)) : null;
+        if (place) wanted.set(id, tileAt(place.box, place.index));
+      }
+    }
+    const ids = new Set(edges.map(({ id }) => id));
+    this.cy.batch(() => {
+      this.cy.remove(this.cy.elements().filter((/** @type {any} */ one) => !(one.isEdge() ? ids : wanted).has(one.id())));
+      for (const [id, { x, y, w, h }] of wanted) {
+        const node = this.cy.getElementById(id);
+        const position = { x: x + w / 2, y: y + h / 2 };
+        if (node.empty()) this.cy.add({ group: "nodes", data: { id, w, h }, position, pannable: true });
+        else {
+          if (node.data("w") !== w || node.data("h") !== h) node.data({ w, h });
+          if (node.position("x") !== position.x || node.position("y") !== position.y) node.position(position);
+        }
+      }
+      for (const edge of edges) {
+        const known = this.cy.getElementById(edge.id);
+        if (known.empty()) this.cy.add({ group: "edges", data: { ...edge, wide: width(edge.count) }, pannable: true });
+        else if (known.data("count") !== edge.count) known.data({ count: edge.count, wide: width(edge.count) });
+      }
+    });
+    this.light();
+    const shown = [...this.looks.values()].filter((look) => look !== NOTHING).length;
+    this.root.dataset.nodes = String(this.arrangement.boxes.length + shown);
+    this.root.dataset.edges = String(edges.length);
+  }
+
+  /** Let the edges of what is picked stand out. */
+  light() {
+    const key = this.world.view.value.machine;
+    const place = key ? this.arrangement.places.get(key) : null;
+    const id = place ? (place.box.collapsed ? peerNode(place.box.owner) : machineNode(/** @type {string} */ (key))) : null;
+    this.cy.batch(() => {
+      this.cy.edges().removeClass("lit unlit");
+      const node = id ? this.cy.getElementById(id) : null;
+      if (node?.nonempty() && node.connectedEdges().nonempty()) {
+        this.cy.edges().addClass("unlit");
+        node.connectedEdges().removeClass("unlit").addClass("lit");
+      }
+    });
+  }
+
+  restyle() {
+    const { edge } = this.theme.colours;
+    const kinds = ["connection", "session", "mesh", "neighbour", "pipe add", "pipe remove", "replica", "parent"];
+    const arrows = ["pipe add", "pipe remove", "replica", "parent"];
+    this.cy.style([
+      { selector: "node", style: { shape: "rectangle", width: "data(w)", height: "data(h)", "background-opacity": 0, "border-width": 0, "overlay-opacity": 0 } },
+      { selector: "core", style: { "active-bg-opacity": 0 } },
+      { selector: "edge", style: { width: "data(wide)", "curve-style": "straight", opacity: 0.55, "overlay-opacity": 0, events: "no" } },
+      ...kinds.map((kind) => ({ selector: `edge[kind="${kind}"]`, style: { "line-color": edge(kind), "target-arrow-color": edge(kind) } })),
+      ...arrows.map((kind) => ({ selector: `edge[kind="${kind}"]`, style: { "target-arrow-shape": kind === "pipe remove" ? "tee" : "triangle", "arrow-scale": 0.8, "curve-style": "bezier" } })),
+      { selector: 'edge[kind="replica"], edge[kind="mesh"], edge[kind="neighbour"]', style: { "line-style": "dashed" } },
+      { selector: 'edge[kind="parent"]', style: { "line-style": "dotted" } },
+      { selector: ".unlit", style: { opacity: 0.12 } },
+      { selector: ".lit", style: { opacity: 1 } },
+    ]).update();
+    this.paint();
+  }
+
+  room() {
+    return { width: this.root.clientWidth, height: this.root.clientHeight };
+  }
+
+  resized() {
+    this.cy.resize();
+    if (this.moved) this.paint();
+    else this.rearrange();
+  }
+
+  /** @param {boolean} [smooth] */
+  fit(smooth = true) {
+    const { width: w, height: h } = this.room();
+    const { width, height } = this.arrangement;
+    if (!w || !h || !width || !height) return;
+    const margin = Math.min(28, w * 0.04);
+    const zoom = Math.min((w - 2 * margin) / width, (h - 2 * margin) / height, 1.6);
+    this.moved = false;
+    this.go(zoom, { x: (w - width * zoom) / 2, y: (h - height * zoom) / 2 }, smooth);
+  }
+
+  /** @param {number} zoom @param {{x: number, y: number}} pan @param {boolean} smooth */
+  go(zoom, pan, smooth) {
+    this.cy.stop();
+    if (smooth && !calm.matches) this.cy.animate({ zoom, pan }, { duration: 220 });
+    else this.cy.viewport({ zoom, pan });
+  }
+
+  /** @param {number} factor */
+  zoomBy(factor) {
+    const { width, height } = this.room();
+    this.moved = true;
+    this.cy.zoom({ level: this.cy.zoom() * factor, renderedPosition: { x: width / 2, y: height / 2 } });
+  }
+
+  /** Bring a machine into sight, if it is not, and large enough to be read if asked. @param {string} key */
+  show(key, close = false) {
+    const place = this.arrangement.places.get(key);
+    if (!place) return;
+    const tile = tileAt(place.box, place.index);
+    const { width, height } = this.room();
+    const zoom = close ? Math.max(this.cy.zoom(), place.box.collapsed ? 3 : 1) : this.cy.zoom();
+    const pan = this.cy.pan();
+    const [x, y] = [(tile.x + tile.w / 2) * zoom + pan.x, (tile.y + tile.h / 2) * zoom + pan.y];
+    const seen = x > 30 && y > 30 && x < width - 30 && y < height - 30;
+    if (seen && zoom === this.cy.zoom()) return;
+    this.moved = true;
+    this.go(zoom, { x: width / 2 - (tile.x + tile.w / 2) * zoom, y: height / 2 - (tile.y + tile.h / 2) * zoom }, true);
+  }
+
+  /** @param {"left"|"right"|"up"|"down"} way @returns {string|null} */
+  step(way) {
+    const key = neighbour(this.arrangement, this.hover?.key ?? this.world.view.value.machine, way);
+    if (key) {
+      this.hover = { owner: this.arrangement.places.get(key)?.box.owner ?? "", key };
+      this.show(key);
+      this.paint();
+    }
+    return key;
+  }
+
+  /** @param {{x: number, y: number}} position */
+  tapped(position) {
+    const found = hit(this.arrangement, position.x, position.y);
+    if (found?.key) this.use.pick(found.key);
+    else if (found) this.use.toggle(found.owner);
+  }
+
+  /** @param {{x: number, y: number}|null} position @param {{x: number, y: number}} [rendered] */
+  hovers(position, rendered) {
+    const found = position && hit(this.arrangement, position.x, position.y);
+    if (found?.key !== this.hover?.key || found?.owner !== this.hover?.owner) {
+      this.hover = found;
+      this.soon();
+    }
+    byId("cytoscape").style.cursor = found ? "pointer" : "";
+    this.tip.hidden = !found?.key;
+    if (!found?.key || !rendered) return;
+    const text = document.createElement("strong");
+    text.textContent = this.label(found.key);
+    const { width } = this.room();
+    this.tip.replaceChildren(text, this.told(found.key));
+    this.tip.style.transform = `translate(${Math.min(rendered.x + 14, width - 290)}px, ${rendered.y + 14}px)`;
+  }
+
+  /** @param {string} key */
+  told(key) {
+    return describe(this.world.data.value.network.get(key), this.looks.get(key) ?? NOTHING);
+  }
+
+  /** @param {string} key */
+  label(key) {
+    return this.world.roster.get(key)?.machine ?? key;
+  }
+
+  paint() {
+    const { width, height } = this.room();
+    if (!width) return;
+    const port = { zoom: this.cy.zoom(), pan: this.cy.pan(), width, height };
+    const scene = this.scene();
+    paintBoxes(clear(this.under, port), scene, port);
+    paintTiles(clear(this.over, port), scene, port);
+    for (const call of this.painted) call(scene, port);
+  }
+
+  /** @returns {import("./painter.js").Scene} */
+  scene() {
+    const { peersHere, hover } = this;
+    return {
+      arrangement: this.arrangement,
+      looks: this.looks,
+      peerName: (owner) => this.world.peerName(owner),
+      label: (key) => this.label(key),
+      away: (owner) => Boolean(peersHere) && Boolean(owner) && !peersHere?.has(owner),
+      picked: this.world.view.value.machine,
+      hovered: hover?.key ?? null,
+      hoveredOwner: hover?.owner ?? null,
+      marked: this.marked,
+      colours: this.theme.colours,
+    };
+  }
+}
+
+/** How wide an edge is that stands for so many. @param {number} count */
+function width(count) {
+  return Math.min(1.4 + Math.log2(count) * 0.7, 7);
+}

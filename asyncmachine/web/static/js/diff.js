@@ -1,0 +1,129 @@
+/** Two moments beside each other: the network of the other one, and what is different. */
+
+import { Newest } from "./api.js";
+import { byId, h } from "./dom.js";
+import { filterOf, lookOf } from "./looks.js";
+import { clear, paintBoxes, paintTiles } from "./painter.js";
+import { renew } from "./panel.js";
+import { changes } from "./records.js";
+import { duration, exact, iso } from "./time.js";
+
+const MOST = 300; // machines that are listed
+
+export class Diff {
+  /**
+   * @param {import("./world.js").World} world
+   * @param {import("./canvas.js").Canvas} canvas
+   * @param {{picks: () => string[], open: (key: string, at?: bigint) => void, failed: (error: Error) => void}} use
+   */
+  constructor(world, canvas, use) {
+    this.world = world;
+    this.canvas = canvas;
+    this.use = use;
+    this.root = h("div");
+    this.box = byId("before");
+    this.network = new Map();
+    this.answer = /** @type {any} */ (null);
+    this.networks = new Newest(
+      (/** @type {bigint} */ at) => world.api.get("network", { at }),
+      (answer) => {
+        this.network = new Map(answer.machines.map((/** @type {any} */ one) => [one.key, one]));
+        canvas.paint();
+      },
+      use.failed,
+    );
+    this.loads = new Newest(
+      (/** @type {{t1: bigint, t2: bigint}} */ asked) => world.api.get("diff", asked),
+      (answer, asked) => this.take(answer, asked),
+      use.failed,
+    );
+    world.view.on(["diff", "window"], () => this.loadOther());
+    world.view.on(["at", "diff", "window"], () => this.load());
+    canvas.painted.push((scene, port) => this.paint(scene, port));
+  }
+
+  get other() {
+    return this.world.view.value.diff;
+  }
+
+  loadOther() {
+    const { other } = this;
+    this.box.hidden = other === null;
+    byId("after-caption").hidden = other === null;
+    byId("do-diff").setAttribute("aria-pressed", String(other !== null));
+    if (other !== null && this.world.data.value.info) this.networks.ask(other);
+    else this.canvas.marked = new Set();
+  }
+
+  load() {
+    const { other } = this;
+    if (other === null || !this.world.data.value.info) return;
+    const { moment } = this.world;
+    const [t1, t2] = other < moment ? [other, moment] : [moment, other];
+    byId("before-at").textContent = iso(other);
+    byId("after-at").textContent = iso(moment);
+    this.box.querySelector(".tag").textContent = other <= moment ? "before" : "after";
+    byId("after-caption").querySelector(".tag").textContent = other <= moment ? "after" : "before";
+    this.loads.ask({ t1, t2 });
+  }
+
+  /** @param {any} answer @param {{t1: bigint, t2: bigint}} asked */
+  take(answer, asked) {
+    if (this.other === null) return;
+    this.answer = { ...answer, ...asked };
+    this.canvas.marked = new Set(answer.machines.map((/** @type {any} */ one) => one.key));
+    this.canvas.paint();
+    this.draw();
+  }
+
+  draw() {
+    if (!this.answer) return;
+    const { machines, graph, unchanged, t1, t2 } = this.answer;
+    const peer = (/** @type {any} */ one) => this.world.peerName(this.world.roster.get(one.key)?.peer ?? one.owner);
+    renew(this.root,
+      h("h2", {}, `${machines.length.toLocaleString("en")} machines changed`),
+      h("p.sub", {}, `${exact(t1)} to ${exact(t2)}, ${duration(t2 - t1)} · ${Number(unchanged).toLocaleString("en")} are as they were`),
+      h("ul.rows", { id: "diff", "aria-label": "Machines that changed", data: { machines: machines.length } }, machines.slice(0, MOST).map((/** @type {any} */ one) =>
+        h("li", { data: { key: one.key } }, h("button.plain", { type: "button", data: { f: one.key }, onclick: () => this.use.open(one.key) },
+          h("span.when", {}, h("span", {}, `${one.machine}${one.new ? " · new" : ""}`), h("span", {}, peer(one))),
+          h("span", {}, changes(one)), ticks(one.ticks))))),
+      machines.length > MOST ? h("p.quiet", {}, `and ${machines.length - MOST} more`) : null,
+      graph ? this.parts("Came into the graph", graph.came, "came") : null,
+      graph ? this.parts("Went out of the graph", graph.went, "went") : null);
+  }
+
+  /** @param {string} title @param {any[]} list @param {string} how */
+  parts(title, list, how) {
+    if (!list.length) return [];
+    const text = (/** @type {any} */ one) => (one.source ? `${one.kind} ${name(one.source)} → ${name(one.target)}${one.label ? ` (${one.label})` : ""}` : `${one.kind} ${one.label ?? one.id}`);
+    return [h("h3", {}, `${title}: ${list.length}`), h("ul", {}, list.slice(0, 60).map((one) => h(`li.${how}`, {}, text(one)))), list.length > 60 ? h("p.quiet", {}, `and ${list.length - 60} more`) : null];
+  }
+
+  /** The other moment's network, where everything stands in the same place. @param {any} scene @param {any} port */
+  paint(scene, port) {
+    if (this.other === null) return;
+    const canvas = /** @type {HTMLCanvasElement} */ (this.box.querySelector("canvas"));
+    const picks = this.use.picks();
+    const passes = filterOf(this.world.view.value);
+    const looks = new Map();
+    for (const key of scene.arrangement.places.keys()) looks.set(key, lookOf(this.network.get(key), picks, null, passes));
+    const mine = { ...port, width: this.box.clientWidth, height: this.box.clientHeight };
+    const other = { ...scene, looks, away: () => false };
+    const context = clear(canvas, mine);
+    paintBoxes(context, other, mine);
+    paintTiles(context, other, mine);
+  }
+}
+
+/** @param {Record<string, number>} by */
+function ticks(by) {
+  const list = Object.entries(by ?? {}).filter(([, count]) => count > 1);
+  return list.length ? h("span.quiet", {}, list.map(([state, count]) => `${state} ${count} ticks`).join(", ")) : null;
+}
+
+/** @param {string} id of a vertex */
+function name(id) {
+  const [kind, rest] = [id.slice(0, 2), id.slice(2)];
+  const cut = rest.indexOf("/");
+  return kind === "p:" ? `…${rest.slice(-8)}` : rest.slice(cut + 1);
+}

@@ -1,0 +1,82 @@
+/** The view, as the part of the address behind the #. Pure. What is as it is by itself is left out. */
+
+import { exact, parse } from "./time.js";
+
+/** @type {import("./types.js").View} */
+export const START = Object.freeze({
+  at: null,
+  machine: null,
+  states: null,
+  kinds: null,
+  diff: null,
+  collapsed: [],
+  window: null,
+  since: null,
+  until: null,
+  owner: "",
+  tag: "",
+  only: "",
+  tab: "",
+});
+
+/** Names in the address, and the fields that they stand for. */
+const TIMES = { at: "at", diff: "diff", from: "since", to: "until" };
+const TEXTS = { m: "machine", window: "window", owner: "owner", tag: "tag", is: "only", tab: "tab" };
+const LISTS = { s: "states", kinds: "kinds", collapsed: "collapsed" };
+
+/** @param {import("./types.js").View} view @returns {string} with the # */
+export function toHash(view) {
+  const parts = [];
+  for (const [name, field] of Object.entries(TIMES)) if (view[field] !== null) parts.push([name, exact(view[field])]);
+  for (const [name, field] of Object.entries(TEXTS)) if (view[field]) parts.push([name, view[field]]);
+  for (const [name, field] of Object.entries(LISTS)) {
+    const list = view[field];
+    if (list !== null && !(field === "collapsed" && !list.length)) {
+      parts.push([name, list.map((one) => one.replace(/[\\,]/g, "\\$&")).join(",")]);
+    }
+  }
+  return `#${parts.map(([name, value]) => `${name}=${encode(value)}`).join("&")}`;
+}
+
+/**
+ * Read an address. What does not make sense is left out: a link from elsewhere must not break the page.
+ * @param {string} hash
+ * @returns {import("./types.js").View}
+ */
+export function fromHash(hash) {
+  /** @type {Record<string, unknown>} */
+  const view = { ...START };
+  for (const part of hash.replace(/^#/, "").split("&")) {
+    const [name, ...rest] = part.split("=");
+    const value = decode(rest.join("="));
+    if (name in TIMES) {
+      try {
+        view[TIMES[name]] = parse(value, BigInt(Date.now()) * 1_000_000n);
+      } catch {
+        view[TIMES[name]] = null;
+      }
+    } else if (name in TEXTS) view[TEXTS[name]] = value || START[TEXTS[name]];
+    else if (name in LISTS) view[LISTS[name]] = split(value);
+  }
+  return /** @type {import("./types.js").View} */ (/** @type {unknown} */ (view));
+}
+
+/** Keep an address readable: what may stand there as it is, does. @param {string} value */
+function encode(value) {
+  return encodeURIComponent(value).replace(/%(2C|2F|3A|40|5C|21)/g, (code) => decodeURIComponent(code));
+}
+
+/** @param {string} value */
+function decode(value) {
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    return value;
+  }
+}
+
+/** Split at commas that have no backslash before them. @param {string} value */
+function split(value) {
+  const list = value.match(/(?:\\.|[^,\\])+/g) ?? [];
+  return list.map((one) => one.replace(/\\(.)/g, "$1"));
+}
