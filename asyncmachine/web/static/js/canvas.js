@@ -31,6 +31,8 @@ export class Canvas {
     /** @type {Set<string>|null} */
     this.peersHere = null;
     this.marked = new Set();
+    /** @type {Set<string>|null} */
+    this.changed = null;
     this.hover = /** @type {{owner: string, key: string|null}|null} */ (null);
     this.moved = false; // by hand: then it is not fitted any more when the room changes
     this.painted = /** @type {((scene: any, port: any) => void)[]} */ ([]);
@@ -80,8 +82,7 @@ export class Canvas {
       const said = collapsed.findLast((entry) => [one, `!${one}`, "*", "!*"].includes(entry));
       return said === undefined ? crowd.has(one) : !said.startsWith("!");
     };
-    const { width, height } = this.room();
-    this.arrangement = arrange(list, isCollapsed, width / Math.max(height, 1));
+    this.arrangement = arrange(list, isCollapsed, this.room());
     byId("empty").hidden = list.length > 0;
     byId("empty").textContent = owner || tag ? "No machine passes the filter." : "Nothing is recorded here yet.";
     this.refresh();
@@ -290,6 +291,7 @@ export class Canvas {
       hovered: hover?.key ?? null,
       hoveredOwner: hover?.owner ?? null,
       marked: this.marked,
+      changed: this.changed,
       colours: this.theme.colours,
     };
   }

@@ -52,7 +52,10 @@ export class Diff {
     byId("after-caption").hidden = other === null;
     byId("do-diff").setAttribute("aria-pressed", String(other !== null));
     if (other !== null && this.world.data.value.info) this.networks.ask(other);
-    else this.canvas.marked = new Set();
+    else {
+      this.canvas.changed = null;
+      this.canvas.paint();
+    }
   }
 
   load() {
@@ -71,7 +74,7 @@ export class Diff {
   take(answer, asked) {
     if (this.other === null) return;
     this.answer = { ...answer, ...asked };
-    this.canvas.marked = new Set(answer.machines.map((/** @type {any} */ one) => one.key));
+    this.canvas.changed = new Set(answer.machines.map((/** @type {any} */ one) => one.key));
     this.canvas.paint();
     this.draw();
   }
@@ -86,7 +89,7 @@ export class Diff {
       h("ul.rows", { id: "diff", "aria-label": "Machines that changed", data: { machines: machines.length } }, machines.slice(0, MOST).map((/** @type {any} */ one) =>
         h("li", { data: { key: one.key } }, h("button.plain", { type: "button", data: { f: one.key }, onclick: () => this.use.open(one.key) },
           h("span.when", {}, h("span", {}, `${one.machine}${one.new ? " · new" : ""}`), h("span", {}, peer(one))),
-          h("span", {}, changes(one)), ticks(one.ticks))))),
+          h("span", {}, changes(one, "")), ticks(one.ticks))))),
       machines.length > MOST ? h("p.quiet", {}, `and ${machines.length - MOST} more`) : null,
       graph ? this.parts("Came into the graph", graph.came, "came") : null,
       graph ? this.parts("Went out of the graph", graph.went, "went") : null);

@@ -24,7 +24,7 @@ export function drawLanes(lanes, { since, until }, colour) {
   });
   return [
     h("div.tracks", { role: "list", "aria-label": "Intervals of each state" }, rows, h("div.now", { "aria-hidden": "true" })),
-    h("div.ends", {}, h("span", {}, short(since, since)), h("span", {}, short(until, since))),
+    h("div.ends", {}, h("span", {}, short(since, until)), h("span", {}, short(until, since))),
   ];
 }
 

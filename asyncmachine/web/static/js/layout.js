@@ -10,7 +10,9 @@
 
 export const OPEN = Object.freeze({ w: 78, h: 20, gap: 6 });
 export const CLOSED = Object.freeze({ w: 10, h: 10, gap: 2 });
-export const HEAD = 46; // of a box, for its name and its summary
+const HEAD = 46; // of a box, for its name and its summary
+const READABLE = 21; // pixels of a head, at least, when all is fitted into the room; heads grow to have them
+const TALLEST = 130;
 export const PAD = 12;
 const SPACE = 34; // between boxes
 const NARROWEST = 190;
@@ -34,15 +36,13 @@ export const MOST = 1500;
 /**
  * @param {Group[]} groups in order
  * @param {(owner: string) => boolean} isCollapsed
- * @param {number} aspect of the room that there is, width by height
+ * @param {{width: number, height: number}} room that there is, in pixels
  * @returns {Arrangement}
  */
-export function arrange(groups, isCollapsed, aspect) {
-  const tried = SHAPES.map((shape) => {
-    const boxes = groups.map(({ owner, parts }) => makeBox(owner, parts, isCollapsed(owner), shape));
-    return { boxes, ...shelve(boxes, aspect) };
-  });
-  const { boxes, width, height } = tried.reduce((best, one) => (one.scale > best.scale * 1.02 ? one : best));
+export function arrange(groups, isCollapsed, room) {
+  const first = best(groups, isCollapsed, room, HEAD);
+  const head = Math.min(Math.max(READABLE / Math.max(first.scale * room.height, 1e-6), HEAD), TALLEST);
+  const { boxes, width, height } = head > HEAD ? best(groups, isCollapsed, room, head) : first;
   const places = new Map();
   for (const box of boxes) box.keys.forEach((key, index) => key !== null && places.set(key, { box, index }));
   return { boxes, places, width, height };
@@ -66,8 +66,18 @@ export function crowded(groups) {
   return closed;
 }
 
-/** @param {string} owner @param {string[][]} parts @param {boolean} collapsed @param {number} shape @returns {Box} */
-function makeBox(owner, parts, collapsed, shape) {
+/** Of several shapes of boxes take the one that makes everything largest. `scale` is for a room of height 1. */
+function best(/** @type {Group[]} */ groups, /** @type {(owner: string) => boolean} */ isCollapsed, /** @type {any} */ room, /** @type {number} */ head) {
+  const aspect = room.width / Math.max(room.height, 1);
+  const tried = SHAPES.map((shape) => {
+    const boxes = groups.map(({ owner, parts }) => makeBox(owner, parts, isCollapsed(owner), shape, head));
+    return { boxes, ...shelve(boxes, aspect) };
+  });
+  return tried.reduce((most, one) => (one.scale > most.scale * 1.02 ? one : most));
+}
+
+/** @param {string} owner @param {string[][]} parts @param {boolean} collapsed @param {number} shape @param {number} head @returns {Box} */
+function makeBox(owner, parts, collapsed, shape, head) {
   const tile = collapsed ? CLOSED : OPEN;
   const [stepX, stepY] = [tile.w + tile.gap, tile.h + tile.gap];
   const fewest = Math.ceil((NARROWEST - 2 * PAD + tile.gap) / stepX);
@@ -81,8 +91,8 @@ function makeBox(owner, parts, collapsed, shape) {
   }
   const rows = Math.ceil(keys.length / columns);
   const w = columns * stepX - tile.gap + 2 * PAD;
-  const h = HEAD + (rows ? rows * stepY - tile.gap + PAD : 4);
-  return { owner, collapsed, keys, size, tile, columns, x: 0, y: 0, w, h };
+  const h = head + (rows ? rows * stepY - tile.gap + PAD : 4);
+  return { owner, collapsed, keys, size, head, tile, columns, x: 0, y: 0, w, h };
 }
 
 /** Give boxes their places. @param {Box[]} boxes @param {number} aspect */
@@ -124,7 +134,7 @@ export function tileAt(box, index) {
   const [column, row] = [index % columns, Math.floor(index / columns)];
   return {
     x: box.x + PAD + column * (tile.w + tile.gap),
-    y: box.y + HEAD + row * (tile.h + tile.gap),
+    y: box.y + box.head + row * (tile.h + tile.gap),
     w: tile.w,
     h: tile.h,
   };
@@ -142,7 +152,7 @@ export function hit({ boxes }, x, y) {
   if (!box) return null;
   const [stepX, stepY] = [box.tile.w + box.tile.gap, box.tile.h + box.tile.gap];
   const column = Math.floor((x - box.x - PAD + box.tile.gap / 2) / stepX);
-  const row = Math.floor((y - box.y - HEAD + box.tile.gap / 2) / stepY);
+  const row = Math.floor((y - box.y - box.head + box.tile.gap / 2) / stepY);
   const inside = column >= 0 && column < box.columns && row >= 0;
   return { owner: box.owner, key: (inside && box.keys[row * box.columns + column]) || null };
 }

@@ -3,7 +3,7 @@
  * and both get the same scene. It knows no page and no cytoscape: the picture of another moment is painted by it, too.
  */
 
-import { HEAD, PAD, tileAt } from "./layout.js";
+import { PAD, tileAt } from "./layout.js";
 import { ABSENT, IDLE, NOTHING, summary } from "./looks.js";
 
 /** @typedef {import("./types.js").Box} Box @typedef {import("./looks.js").Look} Look */
@@ -18,7 +18,8 @@ import { ABSENT, IDLE, NOTHING, summary } from "./looks.js";
  * @property {string|null} picked key of the machine that is open
  * @property {string|null} hovered
  * @property {string|null} hoveredOwner
- * @property {Set<string>} marked found, or changed
+ * @property {Set<string>} marked those that were searched for
+ * @property {Set<string>|null} changed between two moments: all others stand back
  * @property {import("./theme.js").Colours} colours
  *
  * @typedef {Object} Port
@@ -28,6 +29,7 @@ import { ABSENT, IDLE, NOTHING, summary } from "./looks.js";
  * @property {number} height
  */
 
+const RINGS = 60; // with more of them nothing could be seen
 const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif';
 
 /** Make a canvas as large as its element, and empty. @param {HTMLCanvasElement} canvas @param {Port} port */
@@ -74,12 +76,12 @@ export function paintBoxes(c, scene, port) {
 /** @param {CanvasRenderingContext2D} c @param {Scene} scene @param {Port} port @param {Box} box @param {any} r */
 function paintHead(c, scene, port, box, r) {
   const { names, fills } = scene.colours;
-  const head = HEAD * port.zoom;
+  const head = box.head * port.zoom;
   if (r.w < 46) return;
   const counts = summary(box.keys, scene.looks);
   const pad = Math.max(PAD * port.zoom, 4);
   const size = Math.max(10.5, Math.min(15 * port.zoom, 19));
-  const middle = r.y + Math.max(head * 0.37, size * 0.75);
+  const middle = r.y + Math.max(head * 0.38, size * 0.72);
   c.textBaseline = "middle";
   const small = Math.max(10, size * 0.82);
   c.font = `400 ${small}px ${FONT}`;
@@ -102,7 +104,7 @@ function paintHead(c, scene, port, box, r) {
   c.font = `650 ${size}px ${FONT}`;
   c.fillStyle = names.ink;
   c.fillText(fitted(c, scene.peerName(box.owner), right - r.x - pad), r.x + pad, middle);
-  paintShares(c, counts, fills, names, { x: r.x + pad, y: r.y + head * 0.72, w: r.w - 2 * pad, h: Math.max(2, 4 * port.zoom) });
+  paintShares(c, counts, fills, names, { x: r.x + pad, y: r.y + head * 0.74, w: r.w - 2 * pad, h: Math.max(2, 4 * port.zoom) });
 }
 
 /** A bar of what is active, in the colours of the picked states. */
@@ -126,11 +128,14 @@ export function paintTiles(c, scene, port) {
     box.keys.forEach((key, index) => {
       if (key === null) return;
       const r = onScreen(port, tileAt(box, index));
-      if (isSeen(port, r)) paintTile(c, scene, r, key, scene.looks.get(key) ?? NOTHING, port.zoom);
+      if (!isSeen(port, r)) return;
+      const look = scene.looks.get(key) ?? NOTHING;
+      const stands = scene.changed === null || scene.changed.has(key);
+      paintTile(c, scene, r, key, stands ? look : { ...look, dim: true }, port.zoom);
     });
   }
   c.globalAlpha = 1;
-  for (const key of scene.marked) ring(c, scene, port, key, scene.colours.names.ink, 1.5, []);
+  if (scene.marked.size <= RINGS) for (const key of scene.marked) ring(c, scene, port, key, scene.colours.names.ink, 1.5, []);
   if (scene.hovered) ring(c, scene, port, scene.hovered, scene.colours.names["strong-line"], 2, []);
   if (scene.picked) ring(c, scene, port, scene.picked, scene.colours.names.accent, 3, []);
 }
@@ -192,7 +197,7 @@ export function paintTile(c, scene, r, key, look, zoom) {
 /** An error is a frame and a triangle, not only a colour. */
 function paintError(/** @type {any} */ c, /** @type {any} */ names, /** @type {any} */ r, /** @type {boolean} */ text) {
   c.globalAlpha = 1;
-  c.strokeStyle = names.wrong;
+  c.strokeStyle = names.fault;
   c.lineWidth = 2;
   c.strokeRect(r.x - 1.5, r.y - 1.5, r.w + 3, r.h + 3);
   const size = text ? r.h * 0.62 : Math.max(Math.min(r.w, r.h) * 0.9, 4);
@@ -204,7 +209,7 @@ function paintError(/** @type {any} */ c, /** @type {any} */ names, /** @type {a
   c.closePath();
   c.fillStyle = names.surface;
   c.fill();
-  c.fillStyle = names.wrong;
+  c.fillStyle = names.fault;
   c.lineWidth = 1;
   c.stroke();
   c.fill();

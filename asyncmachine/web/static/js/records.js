@@ -5,15 +5,15 @@ import { short } from "./time.js";
 
 /** @typedef {import("./types.js").LogRecord} LogRecord */
 
-/** What it did: +Open −Closed. @param {Partial<LogRecord>} record */
-export function changes(record) {
+/** What it did: +Open −Closed. @param {Partial<LogRecord>} record @param {string} [nothing] said if it did nothing */
+export function changes(record, nothing = "no other state ") {
   const parts = [
     ...(record.activated ?? []).map((state) => h("span.came", {}, `+${state} `)),
     ...(record.deactivated ?? []).map((state) => h("span.went", {}, `−${state} `)),
   ];
   if (record.error) parts.unshift(h("span.fault-text", {}, "▲ error "));
   if (record.rejected) parts.unshift(h("span.fault-text", {}, "refused "));
-  return parts.length ? parts : [h("span.quiet", {}, "no other state ")];
+  return parts.length ? parts : [h("span.quiet", {}, nothing)];
 }
 
 /** What asked for it. @param {Partial<LogRecord>} record */

@@ -16,7 +16,7 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 function read() {
   const style = getComputedStyle(document.documentElement);
   const get = (/** @type {string} */ name) => style.getPropertyValue(`--${name}`).trim();
-  const wanted = ["ground", "surface", "line", "strong-line", "ink", "quiet", "accent", "wrong", "stale", "box",
+  const wanted = ["ground", "surface", "line", "strong-line", "ink", "quiet", "accent", "wrong", "fault", "stale", "box",
     "box-line", "idle", "idle-ink", "absent", "on-fill", "density", "accent-soft"];
   return {
     fills: Array.from({ length: COLOURS }, (_, i) => get(`fill-${i}`)),

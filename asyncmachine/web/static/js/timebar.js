@@ -8,10 +8,12 @@ import { clockFace, duration, exact, fromMs, iso, SECOND, toMs } from "./time.js
 const SHORTEST = SECOND; // that the bar shows
 const BAR = 4; // pixels for each
 
-/** What stands below: the time, and the day where one begins. @param {number[]} seconds */
-function labels(seconds) {
+/** What stands below: the time, and the day where one begins. @param {any} plot @param {number[]} seconds */
+function labels(plot, seconds) {
   const step = seconds.length > 1 ? seconds[1] - seconds[0] : 1;
   return seconds.map((at, i) => {
+    const x = plot.valToPos(at, "x");
+    if (x < 24 || x > plot.width - 24) return ""; // it would be cut
     const text = new Date(at * 1000).toISOString();
     const day = text.slice(0, 10);
     const isNew = i > 0 && day !== new Date(seconds[i - 1] * 1000).toISOString().slice(0, 10);
@@ -76,7 +78,7 @@ export class TimeBar {
           y: { range: (/** @type {any} */ _, /** @type {number} */ __, /** @type {number} */ most) => [0, Math.max(most, 1)] },
         },
         axes: [
-          { size: 19, gap: 2, space: 90, stroke: text, font: "11.5px system-ui, sans-serif", values: (/** @type {any} */ _, /** @type {number[]} */ at) => labels(at), grid: { stroke: () => this.theme.colours.names.line, width: 1 }, ticks: { show: false } },
+          { size: 19, gap: 2, space: 90, stroke: text, font: "11.5px system-ui, sans-serif", values: (/** @type {any} */ u, /** @type {number[]} */ at) => labels(u, at), grid: { stroke: () => this.theme.colours.names.line, width: 1 }, ticks: { show: false } },
           { show: false },
         ],
         series: [
@@ -96,7 +98,7 @@ export class TimeBar {
     const ratio = devicePixelRatio || 1;
     const foot = u.bbox.top + u.bbox.height;
     c.save();
-    c.fillStyle = this.theme.colours.names.wrong;
+    c.fillStyle = this.theme.colours.names.fault;
     this.errors.forEach((count, i) => {
       if (!count) return;
       const x = u.valToPos(u.data[0][i], "x", true) + (BAR / 2) * ratio;

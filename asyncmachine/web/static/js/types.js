@@ -68,6 +68,7 @@
  * @property {number} y
  * @property {number} w
  * @property {number} h
+ * @property {number} head height of what stands above the machines
  * @property {number} columns
  * @property {Tile} tile how large its machines are
  * @property {(string|null)[]} keys of its machines, in their places; null: an empty one
