@@ -114,12 +114,13 @@ class Experiment:
         """Run it to its end, and return what came of it."""
         violations: list[str] = []
         try:
-            self._run(progress)
+            self.play(progress)
         except Violation as violation:
             violations.append(str(violation))
         return self._outcome(violations)
 
-    def _run(self, progress: Progress | None) -> None:
+    def play(self, progress: Progress | None = None) -> None:
+        """Run it to its end; raise what a checker or a node raises."""
         network, scenario = self.network, self.scenario
         begin = microseconds(scenario.settle)
         network.settle(scenario.settle)

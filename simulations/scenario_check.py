@@ -56,9 +56,6 @@ def check(scenario: Scenario) -> None:
         scenario.topology.draw()
     except SetupError as error:
         raise KeyFault("topology", str(error)) from error
-    degree = getattr(scenario.topology, "degree", getattr(scenario.topology, "links", 1))
-    if degree >= scenario.peers:
-        raise KeyFault("topology", f"{scenario.peers} peers cannot have {degree} neighbours each: have more peers")
     if scenario.absent is not None and len(crowd.pick(scenario.absent, "absent")) == scenario.peers:
         raise KeyFault("absent", "nobody would be there at the beginning")
     if scenario.warm and scenario.machines.own_schemas:

@@ -12,7 +12,7 @@ fault of the opposite kind, or for ever. Who is meant is told as `simulations.sc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from random import Random
 from typing import Annotated, TypeAlias
@@ -80,13 +80,17 @@ class PartitionFault(_Sided, tag="partition", tag_field="kind", frozen=True, kw_
 
 
 class HealFault(Part, tag="heal", tag_field="kind", frozen=True, kw_only=True):
-    """All partitions end."""
+    """All partitions end, or (`who`, `others`) the one between exactly these."""
 
     at: Seconds
+    who: Who | None = None
+    others: Who | None = None
 
     def verbs(self, scene: Scene, key: str) -> Iterator[Timed]:
         """Yield what it does."""
-        yield scene.time(self.at), verbs.Heal()
+        left = None if self.who is None else scene.crowd.pick(self.who, f"{key}.who")
+        right = None if self.others is None else scene.crowd.pick(self.others, f"{key}.others")
+        yield scene.time(self.at), verbs.Heal(left, right)
 
 
 class HoldFault(_Sided, tag="hold", tag_field="kind", frozen=True, kw_only=True):
@@ -283,4 +287,50 @@ def scheduled(faults: tuple[Fault, ...], scene: Scene) -> list[Timed]:
     return sorted(found, key=lambda timed: timed[0])
 
 
-__all__ = ["Fault", "Scene", "scheduled"]
+def expanded(faults: tuple[Fault, ...], scene: Scene) -> tuple[Fault, ...]:
+    """Return the same faults with each verb for itself, and nothing left to be drawn: so that some can be left out."""
+    return tuple([_of_verb(verb, (at - scene.begin) / SECOND) for at, verb in scheduled(faults, scene)])
+
+
+def _of_verb(verb: Verb, at: float) -> Fault:
+    match verb:
+        case verbs.Partition(left, right, one_way):
+            return PartitionFault(at=at, who=_listed(left), others=_listed_or_none(right), one_way=one_way)
+        case verbs.Heal(left, right):
+            return HealFault(at=at, who=_listed_or_none(left), others=_listed_or_none(right))
+        case verbs.Hold(left, right):
+            return HoldFault(at=at, who=_listed(left), others=_listed_or_none(right))
+        case verbs.Release():
+            return ReleaseFault(at=at)
+        case verbs.Crash(peer, silent):
+            return CrashFault(at=at, who=(peer,), silent=silent)
+        case verbs.Restart(peer, disk):
+            return RestartFault(at=at, who=(peer,), disk=disk)
+        case verbs.Degrade(worse, left, right):
+            return LossFault(
+                at=at,
+                who=_listed(left),
+                others=_listed_or_none(right),
+                loss=worse.loss,
+                jitter_ms=worse.jitter / 1000,
+                duplicate=worse.duplicate,
+                reorder=worse.reorder,
+            )
+        case verbs.Restore():
+            return RestoreFault(at=at)
+        case verbs.Jump(peer, ms):
+            return SkewFault(at=at, who=(peer,), ms=ms, drawn=False)
+        case verbs.Skew(peer, ppm):
+            return SkewFault(at=at, who=(peer,), ppm=ppm, drawn=False)
+    raise TypeError(f"{verb!r} is no verb of a fault")
+
+
+def _listed(peers: Collection[int]) -> tuple[int, ...]:
+    return tuple(sorted(peers))
+
+
+def _listed_or_none(peers: Collection[int] | None) -> tuple[int, ...] | None:
+    return None if peers is None else _listed(peers)
+
+
+__all__ = ["Fault", "Scene", "expanded", "scheduled"]

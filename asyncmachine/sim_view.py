@@ -1,0 +1,82 @@
+"""What the commands of `am sim` show: a bar of progress, and outcomes as tables."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from simulations.outcome import Measure, Outcome
+
+settings_option = click.option(
+    "--set",
+    "settings",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Another value for a key, such as network.loss=0.1 or faults.0.at=5. Repeatable.",
+)
+
+
+class Bar:
+    """Show how far something is, on stderr and where somebody can see it."""
+
+    def __init__(self, what: str) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._task = self._progress.add_task(what, total=1.0)
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._progress.stop()
+
+    def show(self, share: float, what: str | None = None) -> None:
+        """Show that a share is done."""
+        if what is None:
+            self._progress.update(self._task, completed=share)
+        else:
+            self._progress.update(self._task, completed=share, description=what)
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        self._progress.console.print(line, markup=False, highlight=False)
+
+
+def number(value: float | None) -> str:
+    """Return a number with four significant digits at most."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"
+
+
+def measure_text(measure: Measure) -> str:
+    """Return a measure with its unit, and its bound."""
+    value = f"{number(measure.value)} {measure.unit}".strip()
+    return value if measure.bound is None else f"{value}  (bound {number(measure.bound)})"
+
+
+def show_outcome(outcome: Outcome) -> None:
+    """Print what a run has to say."""
+    engine = outcome.engine
+    width = max([len(name) for name in outcome.measures], default=0)
+    for name, measure in outcome.measures.items():
+        click.echo(f"{name:<{width}}  {measure_text(measure):<34}  {measure.about}".rstrip())
+    for name, plane in outcome.planes.items():
+        if plane.frames:
+            click.echo(f"channel {name}: {plane.frames:,} frames, {plane.bytes:,} bytes")
+    for note in outcome.notes:
+        click.echo(f"note: {note}")
+    click.echo(
+        f"engine: {engine.events:,} events in {engine.cpu_s:.1f} s of CPU for {engine.simulated_s:g} simulated, "
+        f"{engine.memory_mb:.0f} MB"
+    )
+    click.echo(f"trace: {outcome.trace}")
+    for violation in outcome.violations:
+        click.echo(f"VIOLATION: {violation}")
+
+
+__all__ = ["Bar", "measure_text", "number", "settings_option", "show_outcome"]

@@ -1,0 +1,89 @@
+"""Shrinking: what fails is made small, in the same way, and becomes a file that fails."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from asyncmachine.cli import main
+from pubsub.core import Core
+from simulations.experiment import run
+from simulations.scenario import Scenario
+from simulations.scenario_file import changed, read, scenario_of, to_toml
+from simulations.shrink import failure_of, scenario_of_trial, shrink
+from simulations.trial import Trial
+
+
+class Touchy(Core[int]):
+    """Breaks when a neighbour is lost."""
+
+    def link_down(self, now: int, peer: int) -> Any:
+        raise ZeroDivisionError(f"{peer} is gone")
+
+
+LARGE = {
+    "peers": 30,
+    "seconds": 8,
+    "quiet": 10,
+    "network": {"loss": 0.05},
+    "faults": [
+        {"kind": "storm", "lasts": 8, "count": 5},
+        {"kind": "churn", "at": 4, "lasts": 3, "rate": 2},
+        {"kind": "partition", "at": 1, "who": "50 %", "lasts": 2},
+    ],
+}
+
+
+def test_a_crash_that_breaks_others_is_shrunk_to_two_peers_and_one_crash(seed: int, tmp_path: Path) -> None:
+    fails = partial(failure_of, node=Touchy)
+    told: list[int] = []
+    found = shrink(scenario_of(LARGE), seed, fails=fails, tell=lambda scenario, runs: told.append(scenario.peers))
+    assert found is not None
+    small = found.scenario
+    assert found.failure.place == "ZeroDivisionError in Touchy.link_down"
+    assert (small.peers, len(small.faults), small.network.loss) == (2, 1, 0)
+    assert small.seconds + small.quiet < 8
+    assert told == sorted(told, reverse=True)
+    path = tmp_path / "small.toml"
+    path.write_text(to_toml(small))
+    again = fails(read(path)[0], seed)
+    assert again is not None
+    assert again.place == found.failure.place
+
+
+def test_what_is_missing_at_the_end_is_not_looked_for_sooner(seed: int) -> None:
+    settings = {"peers": 8, "planes.repair": False, "network.loss": 0.4, "seconds": 4.0, "quiet": 9.0}
+    found = shrink(changed(Scenario(), settings), seed, seconds=20)
+    assert found is not None
+    assert found.failure.place == "Violation in Everybody.ended"
+    assert found.scenario.quiet == 9
+    assert not found.scenario.planes.repair
+    assert found.scenario.network.loss == 0.4
+    assert found.scenario.peers < 8
+
+
+def test_what_does_not_fail_is_not_shrunk(seed: int) -> None:
+    assert shrink(scenario_of({"peers": 3, "seconds": 1, "quiet": 5}), seed) is None
+
+
+@pytest.mark.parametrize("trial_seed", [1, 4, 11])
+def test_a_trial_as_a_scenario_does_the_same(trial_seed: int) -> None:
+    trial = Trial.draw(trial_seed, peers=6)
+    assert run(scenario_of_trial(trial), seed=trial_seed).trace == trial.run().trace
+
+
+def test_the_command_writes_what_still_fails_and_says_so_if_nothing_does(tmp_path: Path) -> None:
+    path, small = tmp_path / "large.toml", tmp_path / "small.toml"
+    path.write_text("peers = 4\nseconds = 3\nquiet = 2\n[planes]\nrepair = false\n[network]\nloss = 0.5\n")
+    done = CliRunner().invoke(main, ["sim", "shrink", str(path), "--seed", "3", "--into", str(small)])
+    assert done.exit_code == 0, done.output
+    assert f"replay: am sim run {small}" in done.stdout
+    again = CliRunner().invoke(main, ["sim", "run", str(small)])
+    assert again.exit_code == 1
+    assert "VIOLATION: peer" in again.stdout
+    fine = CliRunner().invoke(main, ["sim", "shrink", str(path), "--set", "network.loss=0", "--into", str(small)])
+    assert "large does not fail with seed 20130207" in fine.stdout
