@@ -7,7 +7,7 @@ from collections import Counter
 import asyncmachine
 from asyncmachine.web.answers import GraphInfo, Info, Limits, MachineNow, NetworkAnswer, OwnerInfo, StateCount
 from asyncmachine.web.asked import AskInfo, AskNetwork, WrongError
-from asyncmachine.web.roster import LOG, Listed
+from asyncmachine.web.roster import LOG, Listed, key_of
 from asyncmachine.web.source import Source
 from history.codec import Standing, decode_ticks
 from machine import EXCEPTION
@@ -72,6 +72,10 @@ def network(source: Source, ask: AskNetwork) -> NetworkAnswer:
             truncated = True
             break
         found.append(machine_now(source, one, row, active))
+    if source.live is not None and ask.at is None and ask.observer is None:
+        found += [machine for machine in heard_now(source, at) if _is_wanted(machine, ask, there)]
+        truncated = truncated or len(found) > ask.limit
+        found = found[: ask.limit]
     return NetworkAnswer(
         asked=str(at),
         machines=found,
@@ -88,15 +92,51 @@ def active_in(source: Source, one: Listed, row: Standing) -> list[str]:
     return [name for name, tick in zip(states, decode_ticks(row.ticks), strict=False) if tick & 1]
 
 
+def _is_wanted(machine: MachineNow, ask: AskNetwork, there: set[tuple[str, str]]) -> bool:
+    return (
+        (machine.peer, machine.machine) not in there
+        and ask.owner in (None, machine.owner)
+        and (ask.tag is None or ask.tag in machine.tags)
+        and (ask.state is None or ask.state in machine.active)
+    )
+
+
+def heard_now(source: Source, at: int) -> list[MachineNow]:
+    """Return the machines of others as a live peer knows them, recorded or not."""
+    assert source.live is not None
+    found = []
+    for (peer, name), heard in source.live.heard.items():
+        active = [state for state, tick in heard.ticks.items() if tick & 1]
+        found.append(
+            MachineNow(
+                key=key_of(peer, name),
+                machine=name,
+                owner=peer,
+                peer=peer,
+                at=str(at - 1000 * heard.since),
+                seq=heard.version,
+                epoch=heard.epoch,
+                active=active,
+                error=EXCEPTION in active,
+                parent=heard.parent,
+                tags=list(heard.tags),
+                stale_ms=heard.since // 1000,
+                online=source.live.online.get(peer),
+            )
+        )
+    return found
+
+
 def machine_now(source: Source, one: Listed, row: Standing, active: list[str]) -> MachineNow:
     """Return a row as a machine of a moment."""
     heard = None if source.live is None else source.live.heard.get(one.base)
-    online = None if source.live is None else source.live.online.get(one.peer)
+    peer = source.live.peer if source.live is not None and not one.peer else one.peer
+    online = None if source.live is None else source.live.online.get(peer)
     return MachineNow(
         key=one.key,
         machine=one.row.name,
         owner=one.row.owner,
-        peer=one.peer,
+        peer=peer,
         at=str(row.at),
         seq=row.seq,
         epoch=row.epoch,

@@ -8,11 +8,12 @@ from asyncmachine.web.answers import MachineAnswer, MomentAnswer, StateAnswer
 from asyncmachine.web.asked import AskMachine, WrongError
 from asyncmachine.web.beliefs import beliefs
 from asyncmachine.web.records import record_answer, record_of
-from asyncmachine.web.roster import Listed
+from asyncmachine.web.roster import Listed, key_of
 from asyncmachine.web.source import FIRST, Source
 from history import HorizonError, Record, format_time
 from history.codec import RecordedSchema, Row, decode_ticks
 from history.search import find_first
+from machine import State
 
 CAUSES: Final = 8  # one before the other
 EFFECTS: Final = 50
@@ -24,7 +25,13 @@ def machine(source: Source, ask: AskMachine) -> MachineAnswer:
     Raises:
         WrongError: it was not known then.
     """
-    one = source.roster.find(ask.machine, ask.owner)
+    try:
+        one = source.roster.find(ask.machine, ask.owner)
+    except WrongError:
+        heard = heard_of(source, ask)
+        if heard is None:
+            raise
+        return heard
     at = source.moment(ask.at, "at", one)
     row = source.store.newest(one.row.id, at)
     if row is None:
@@ -58,6 +65,37 @@ def machine(source: Source, ask: AskMachine) -> MachineAnswer:
     )
 
 
+def heard_of(source: Source, ask: AskMachine) -> MachineAnswer | None:
+    """Return a machine that is not recorded, as a live peer knows it now; None: it does not, or the past is meant."""
+    live = source.live
+    if live is None or ask.at is not None:
+        return None
+    named = [base for base in live.heard if base[1] == ask.machine and ask.owner in (None, base[0])]
+    named = named or [base for base in live.heard if key_of(*base) == ask.machine]
+    if len(named) != 1:
+        return None
+    (base,) = named
+    heard, at = live.heard[base], source.now()
+    active = [name for name, tick in heard.ticks.items() if tick & 1]
+    moment = MomentAnswer(
+        key=key_of(*base),
+        machine=base[1],
+        owner=base[0],
+        peer=base[0],
+        asked=str(at),
+        at=str(at - 1000 * heard.since),
+        epoch=heard.epoch,
+        seq=heard.version,
+        active=active,
+        ticks=dict(heard.ticks),
+        time_sum=sum(heard.ticks.values()),
+        tags=list(heard.tags),
+        parent=heard.parent,
+    )
+    states = [_state(name, tick, heard.schema[name], None) for name, tick in heard.ticks.items()]
+    return MachineAnswer(moment=moment, states=states, last=None, causes=[], effects=[], beliefs=[])
+
+
 def _too_early(source: Source, one: Listed, at: int) -> Exception:
     row = source.store.machine(one.row.id)
     if row.horizon > row.first_at and at >= row.first_at:
@@ -85,22 +123,24 @@ def _states(source: Source, row: Row, schema: RecordedSchema, ticks: list[int]) 
     for index, (name, tick) in enumerate(zip(schema.states, ticks, strict=False)):
         state = whole[name]
         changed = None if oldest is None or not tick else _last_change(source, oldest, row, index, tick)
-        found.append(
-            StateAnswer(
-                name=name,
-                tick=tick,
-                active=bool(tick & 1),
-                auto=state.auto,
-                multi=state.multi,
-                require=list(state.require),
-                add=list(state.add),
-                remove=list(state.remove),
-                after=list(state.after),
-                tags=list(state.tags),
-                last_change=None if changed is None else str(changed),
-            )
-        )
+        found.append(_state(name, tick, state, changed))
     return found
+
+
+def _state(name: str, tick: int, state: State, changed: int | None) -> StateAnswer:
+    return StateAnswer(
+        name=name,
+        tick=tick,
+        active=bool(tick & 1),
+        auto=state.auto,
+        multi=state.multi,
+        require=list(state.require),
+        add=list(state.add),
+        remove=list(state.remove),
+        after=list(state.after),
+        tags=list(state.tags),
+        last_change=None if changed is None else str(changed),
+    )
 
 
 def _last_change(source: Source, oldest: Row, newest: Row, index: int, tick: int) -> int | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from copy import copy
 from typing import Final, Literal
 
 from asyncmachine.web.asked import WrongError
+from asyncmachine.web.live import Live
 from asyncmachine.web.roster import Listed, Roster
 from graph.errors import NotRecordedError
 from graph.past import PastGraph
@@ -19,27 +20,6 @@ _NUMBER: Final = re.compile(r"-?\d{1,19}", re.ASCII)
 FIRST, LAST = -(1 << 63), (1 << 63) - 1
 
 Mode = Literal["history", "peer", "window"]
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What a live peer knows of a machine of somebody else just now. ``ticks``: by state; ``since``: us."""
-
-    ticks: Mapping[str, int]
-    epoch: int
-    version: int
-    since: int
-    online: bool | None
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """How things are for a live peer at this moment, copied in its own thread. ``heard``: by peer id and machine."""
-
-    peer: str = ""
-    topic: str | None = None
-    heard: Mapping[tuple[str, str], Heard] = field(default_factory=dict)
-    online: Mapping[str, bool | None] = field(default_factory=dict)
 
 
 class Source:
@@ -81,6 +61,12 @@ class Source:
 
     def __repr__(self) -> str:
         return f"<Source {self.mode} {self.store.url}>"
+
+    def beside(self, live: Live) -> Source:
+        """Return the same, with how things are for a live peer at this moment."""
+        made = copy(self)
+        made.live = live
+        return made
 
     def now(self) -> int:
         """Return the moment that a question is about if it names none."""
