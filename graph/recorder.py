@@ -20,6 +20,7 @@ import trio
 
 from graph.errors import TakenOverError
 from graph.graph import Graph
+from graph.keeper import Keeper
 from graph.parts import Change, Key, Vertex, texts_of
 from graph.teller import Teller
 from history.errors import StorageError
@@ -82,9 +83,10 @@ class RecordedGraph(Graph):
         self._changes: list[Change] = []
         self._sent: list[Change] = []  # that are being written
         self._batch = _Batch()
+        self._keeper = Keeper(0)
         self._counted = self._stored = self._dropped = self._refused = self._lost = self._lives = 0
         self._failing: Exception | None = None
-        self._stopping = self._over = False
+        self._stopping = self._over = self._is_quiet = False
         self._wake, self._hurry, self._progress = trio.Event(), trio.Event(), trio.Event()
         self._scope = trio.CancelScope(shield=True)
         self.listen(self._take)
@@ -187,7 +189,7 @@ class RecordedGraph(Graph):
         life = await self._history.run_job(lambda: graphs.begin(self.name, at))
         self._history.clock.resume(life.began)
         self._lives += 1
-        self._batch = _Batch(life.id, life.began)
+        self._batch, self._keeper = _Batch(life.id, life.began), Keeper(life.id)
         self._dropped += len(self._changes) if self._lives > 1 else 0
         # all of the same moment: they are written at once, and the graph is never seen in parts
         self._changes = [Change(0, life.began, True, part.key, part.tags) for part in self.live]
@@ -220,6 +222,7 @@ class RecordedGraph(Graph):
                 continue
             self._failing = None
             self._tell()
+            await self._keep()
             if not self._changes and not self._stopping:
                 return
 
@@ -231,13 +234,33 @@ class RecordedGraph(Graph):
             # complete up to now, if that is all; a batch is never torn from what happened at the same moment
             self._batch.take(self._sent, self._sent[-1].at if self._changes else self._history.clock.stamp())
         batch, graphs, ended = self._batch, self._history.store.graphs, self._stopping and not self._changes
-        goes_on = await self._history.run_job(lambda: batch.write(graphs, ended=ended))
+        keeper = self._keeper
+
+        def write() -> bool:
+            if goes_on := batch.write(graphs, ended=ended):
+                keeper.take(*batch.rows)
+            return goes_on
+
+        self._is_quiet = not self._sent
+        goes_on = await self._history.run_job(write)
         if goes_on:
             self._refused += batch.refused
             self._stored += len(self._sent) - batch.refused
             self._sent = []
             self._over = ended
         return goes_on
+
+    async def _keep(self) -> None:
+        """Store a checkpoint, if one is due. There is one less if that does not work."""
+        keeper, batch, graphs = self._keeper, self._batch, self._history.store.graphs
+        if not keeper.is_due(is_busy=bool(self._changes), is_quiet=self._is_quiet or self._over):
+            return
+        at = batch.last - self._over  # the last moment at which something was there
+        body = await trio.to_thread.run_sync(keeper.make, at)
+        try:
+            await self._history.run_job(lambda: graphs.keep(batch.life, at, body))
+        except StorageError as error:
+            logger.warning("%s; a checkpoint of the graph %r is left out", error, self.name)
 
     def _tell(self) -> None:
         progress, self._progress = self._progress, trio.Event()
@@ -262,6 +285,16 @@ class _Batch:
         """Take the next changes, and up to when they are all."""
         self._changes, self._last = changes, max(last, self.began)
         self._rows, self.refused = None, 0
+
+    @property
+    def last(self) -> int:
+        """Up to when all is complete that was taken."""
+        return self._last
+
+    @property
+    def rows(self) -> tuple[list[GraphRow], list[GraphRow], list[tuple[bool, int, int]]]:
+        """What was written: vertices, edges, and which have gone."""
+        return ([], [], []) if self._rows is None else self._rows
 
     def write(self, graphs: Graphs, *, ended: bool) -> bool:
         """Store them; in the writer's thread."""

@@ -116,7 +116,7 @@ class Window:
     def _later(self, is_edge: bool, table: Packed, high: int) -> Packed:
         graphs, life = self._graphs, self._life
         table = table.joined(pack(graphs.came(is_edge, life, self._high, high), self._names, edges=is_edge))
-        gone = [(row.number, row.until) for row in graphs.went(is_edge, life, self._high, high)]
+        gone = list(graphs.ends(is_edge, life, self._high, high))
         if not gone:
             return table
         numbers, until = np.array(gone, dtype=np.int64).T

@@ -111,6 +111,10 @@ class Graphs(ABC):
         """Yield those with ``after < row.until <= until``, by (until, number)."""
 
     @abstractmethod
+    def ends(self, edges: bool, life: int, after: int, until: int) -> Iterator[tuple[int, int]]:
+        """Yield number and end of those that `went` yields: several times as fast."""
+
+    @abstractmethod
     def changes_between(self, life: int, after: int, until: int, most: int = OPEN) -> int:
         """Return how often something came or went in ``(after, until]``, of what is kept; count to `most` only."""
 

@@ -93,6 +93,10 @@ class MemoryGraphs(Graphs):
         found = [row for row in self._some(edges, life) if after < row.until <= until]
         yield from sorted(found, key=lambda row: (row.until, row.number))
 
+    def ends(self, edges: bool, life: int, after: int, until: int) -> Iterator[tuple[int, int]]:
+        """Yield when what went did so; see `Graphs`."""
+        yield from ((row.number, row.until) for row in self.went(edges, life, after, until))
+
     def changes_between(self, life: int, after: int, until: int, most: int = OPEN) -> int:
         """Return how many; see `Graphs`."""
         rows = [row for edges in (False, True) for row in self._some(edges, life)]

@@ -38,16 +38,17 @@ def _whole(name: str) -> sa.BindParameter[int]:
     return _b(name, type_=sa.BigInteger)
 
 
-def _page(edges: bool, moment: str, *, there: bool = False) -> Statement:
+def _page(edges: bool, moment: str, *, there: bool = False, whole: bool = True) -> Statement:
     """Return the statement for the next page along an index: behind (``after``, ``number``), up to ``last``.
 
     Args:
         edges: of which table.
         moment: which index.
         there: only of what had come up to ``at``.
+        whole: with all of the row; else with its number and its end.
     """
     c = _TABLES[edges].c
-    found = sa.select(c.number, c.tags, c.since, c.until, *_KEYS[edges])
+    found = sa.select(c.number, c.until, *((c.since, c.tags, *_KEYS[edges]) if whole else ()))
     found = found.where(c.life == _b("life"), c[moment] <= _whole("last"))
     found = found.where(sa.tuple_(c[moment], c.number) > sa.tuple_(_whole("after"), _whole("number")))
     if there:
@@ -64,6 +65,7 @@ def _count(edges: bool, moment: str) -> Statement:
 _LIVES = Statement(sa.select(L).order_by(L.c.id))
 _CAME = {edges: _page(edges, "since") for edges in _TABLES}
 _WENT = {edges: _page(edges, "until") for edges in _TABLES}
+_ENDS = {edges: _page(edges, "until", whole=False) for edges in _TABLES}
 _THERE = {edges: _page(edges, "until", there=True) for edges in _TABLES}
 _COUNTS = [_count(edges, moment) for edges in _TABLES for moment in ("since", "until")]
 _KEPT = sa.select(K.c.at).where(K.c.life == _b("life"))
@@ -193,27 +195,37 @@ class SqlGraphs(Graphs):
 
     def rows(self, edges: bool, life: int, at: int) -> Iterator[GraphRow]:
         """Yield what was there; see `Graphs`."""
-        return self._walk(_THERE[edges], life, at, OPEN, by_end=True, at=at)
+        return self._rows(self._walk(_THERE[edges], life, at, OPEN, along=1, at=at), life)
 
     def came(self, edges: bool, life: int, after: int, until: int) -> Iterator[GraphRow]:
         """Yield what came; see `Graphs`."""
-        return self._walk(_CAME[edges], life, after, until, by_end=False)
+        return self._rows(self._walk(_CAME[edges], life, after, until, along=2), life)
 
     def went(self, edges: bool, life: int, after: int, until: int) -> Iterator[GraphRow]:
         """Yield what went; see `Graphs`."""
-        return self._walk(_WENT[edges], life, after, until, by_end=True)
+        return self._rows(self._walk(_WENT[edges], life, after, until, along=1), life)
+
+    def ends(self, edges: bool, life: int, after: int, until: int) -> Iterator[tuple[int, int]]:
+        """Yield when what went did so; see `Graphs`."""
+        for page in self._walk(_ENDS[edges], life, after, until, along=1):
+            yield from ((number, end) for number, end in page)
 
     def _walk(
-        self, page: Statement, life: int, after: int, last: int, *, by_end: bool, **more: int
-    ) -> Iterator[GraphRow]:
+        self, page: Statement, life: int, after: int, last: int, *, along: int, **more: int
+    ) -> Iterator[Sequence[Sequence[Any]]]:
+        """Yield page after page; `along`: the place of the moment by which they are in order."""
         number = OPEN  # behind all of that moment
         while True:
             found = self._ask(page, life=life, after=after, number=number, last=last, chunk=PAGE, **more)
-            for number, tags, since, until, *key in found:
-                yield GraphRow(life, number, tuple(key), _tags(tags), since, until)
+            yield found
             if len(found) < PAGE:
                 return
-            after, number = found[-1][3 if by_end else 2], found[-1][0]
+            after, number = found[-1][along], found[-1][0]
+
+    def _rows(self, pages: Iterator[Sequence[Sequence[Any]]], life: int) -> Iterator[GraphRow]:
+        for page in pages:
+            for number, until, since, tags, *key in page:
+                yield GraphRow(life, number, tuple(key), _tags(tags) if tags else (), since, until)
 
     def changes_between(self, life: int, after: int, until: int, most: int = OPEN) -> int:
         """Return how many; see `Graphs`."""
@@ -254,4 +266,4 @@ def _values(edges: bool, row: GraphRow) -> dict[str, Any]:
 
 @lru_cache(maxsize=10_000)
 def _tags(text: str) -> tuple[str, ...]:
-    return tuple(json.loads(text)) if text else ()
+    return tuple(json.loads(text))

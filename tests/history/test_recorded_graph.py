@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -12,12 +13,13 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from graph import keeper, past, window
 from graph.errors import GraphError, NotRecordedError, TakenOverError
 from graph.parts import EdgeKey, Key, Kind, Link, Part, Vertex, machine_vertex, peer_vertex, state_vertex
 from graph.past import PastGraph
 from graph.recorder import RecordedGraph, open_graph
 from graph.timeline import Timeline
-from history import StorageError, open_store
+from history import StorageError, open_store, sql_graphs
 from history.graphs import GraphRow
 from history.memory_graphs import MemoryGraphs
 from history.store import Store
@@ -57,15 +59,31 @@ def play(graph: RecordedGraph, key: Key, tags: tuple[str, ...] | None) -> None:
         live.add_edge(key, tags)
 
 
+@pytest.fixture
+def tight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a checkpoint after every few changes, pages of three rows, and windows that are moved at once."""
+    monkeypatch.setattr(keeper, "FEW", 4)
+    monkeypatch.setattr(window, "FEW", 1)
+    monkeypatch.setattr(window, "CHEAP", 1_000)
+    monkeypatch.setattr(past, "LOOK", 2)
+    monkeypatch.setattr(past, "NAMES", 20)
+    monkeypatch.setattr(sql_graphs, "PAGE", 3)
+
+
 @pytest.mark.parametrize("kind", ["memory", "sqlite-file", "postgresql"])
 def test_what_is_stored_answers_as_the_live_graph_does(kind: str, fresh: Fresh, kept: Kept) -> None:
-    place = fresh(kind)
+    compare_with_live(fresh(kind), kept, examples=15 if kind == "postgresql" else 40)
 
-    @settings(
-        max_examples=15 if kind == "postgresql" else 40,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite-file", "postgresql"])
+@pytest.mark.usefixtures("tight")
+def test_it_does_so_from_checkpoints_and_from_what_was_asked_before(kind: str, fresh: Fresh, kept: Kept) -> None:
+    compare_with_live(fresh(kind), kept, examples=15 if kind == "postgresql" else 40)
+
+
+def compare_with_live(place: Place, kept: Kept, *, examples: int) -> None:
+
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
     @given(steps)
     def check(done: list[tuple[Key | None, tuple[str, ...] | None]]) -> None:
         trio.run(compare, done)
@@ -99,6 +117,8 @@ def test_what_is_stored_answers_as_the_live_graph_does(kind: str, fresh: Fresh, 
         for at in moments:
             assert list(past.as_of(at)) == list(graph.as_of(at))
             assert list(past.changes(at)) == [change for change in changes if change.at > at]
+        for at in random.Random(len(changes)).sample(moments, len(moments)):
+            assert list(past.as_of(at)) == list(graph.as_of(at))
         for t1, t2 in zip(moments, moments[len(moments) // 2 :], strict=False):
             assert past.diff(t1, t2) == graph.diff(t1, t2)
         assert list(Timeline(past.changes()).as_of()) == list(graph.as_of())
