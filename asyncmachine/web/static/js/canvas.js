@@ -7,6 +7,8 @@ import { arrange, crowded, hit, neighbour, tileAt } from "./layout.js";
 import { describe, filterOf, lookOf, NOTHING } from "./looks.js";
 import { clear, paintBoxes, paintTiles } from "./painter.js";
 
+/** So much wider or higher the room may become before boxes get other places: opening a panel should move none. */
+const STRETCH = 1.9;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class Canvas {
@@ -35,6 +37,8 @@ export class Canvas {
     this.changed = null;
     this.hover = /** @type {{owner: string, key: string|null}|null} */ (null);
     this.moved = false; // by hand: then it is not fitted any more when the room changes
+    this.shape = 1; // of the room for which everything has its place
+    this.faint = 0.6; // many edges would hide what they connect
     this.painted = /** @type {((scene: any, port: any) => void)[]} */ ([]);
     this.cy = cytoscape({
       container: byId("cytoscape"),
@@ -82,7 +86,9 @@ export class Canvas {
       const said = collapsed.findLast((entry) => [one, `!${one}`, "*", "!*"].includes(entry));
       return said === undefined ? crowd.has(one) : !said.startsWith("!");
     };
-    this.arrangement = arrange(list, isCollapsed, this.room());
+    const room = this.room();
+    this.shape = room.width / Math.max(room.height, 1);
+    this.arrangement = arrange(list, isCollapsed, room);
     byId("empty").hidden = list.length > 0;
     byId("empty").textContent = owner || tag ? "No machine passes the filter." : "Nothing is recorded here yet.";
     this.refresh();
@@ -107,7 +113,7 @@ export class Canvas {
 
   /** Bring cytoscape's edges, and their ends, up to date: only what differs is touched. */
   connect() {
-    const edges = drawn(this.world.data.value.graph, this.arrangement, this.use.kinds());
+    const edges = drawn(this.world.data.value.graph, this.arrangement, this.use.kinds(), this.world.view.value.machine);
     const wanted = new Map();
     for (const box of this.arrangement.boxes) wanted.set(peerNode(box.owner), box);
     for (const { source, target } of edges) {
@@ -134,6 +140,11 @@ export class Canvas {
         else if (known.data("count") !== edge.count) known.data({ count: edge.count, wide: width(edge.count) });
       }
     });
+    const faint = Math.max(0.14, Math.min(0.6, 0.6 * Math.sqrt(120 / Math.max(edges.length, 1))));
+    if (Math.abs(faint - this.faint) > 0.02) {
+      this.faint = faint;
+      this.restyle();
+    }
     this.light();
     const shown = [...this.looks.values()].filter((look) => look !== NOTHING).length;
     this.root.dataset.nodes = String(this.arrangement.boxes.length + shown);
@@ -162,12 +173,12 @@ export class Canvas {
     this.cy.style([
       { selector: "node", style: { shape: "rectangle", width: "data(w)", height: "data(h)", "background-opacity": 0, "border-width": 0, "overlay-opacity": 0 } },
       { selector: "core", style: { "active-bg-opacity": 0 } },
-      { selector: "edge", style: { width: "data(wide)", "curve-style": "straight", opacity: 0.55, "overlay-opacity": 0, events: "no" } },
+      { selector: "edge", style: { width: "data(wide)", "curve-style": "straight", opacity: this.faint, "overlay-opacity": 0, events: "no" } },
       ...kinds.map((kind) => ({ selector: `edge[kind="${kind}"]`, style: { "line-color": edge(kind), "target-arrow-color": edge(kind) } })),
       ...arrows.map((kind) => ({ selector: `edge[kind="${kind}"]`, style: { "target-arrow-shape": kind === "pipe remove" ? "tee" : "triangle", "arrow-scale": 0.8, "curve-style": "bezier" } })),
       { selector: 'edge[kind="replica"], edge[kind="mesh"], edge[kind="neighbour"]', style: { "line-style": "dashed" } },
       { selector: 'edge[kind="parent"]', style: { "line-style": "dotted" } },
-      { selector: ".unlit", style: { opacity: 0.12 } },
+      { selector: ".unlit", style: { opacity: this.faint / 2 } },
       { selector: ".lit", style: { opacity: 1 } },
     ]).update();
     this.paint();
@@ -179,8 +190,11 @@ export class Canvas {
 
   resized() {
     this.cy.resize();
+    const { width, height } = this.room();
+    const ratio = width / Math.max(height, 1) / this.shape;
     if (this.moved) this.paint();
-    else this.rearrange();
+    else if (ratio > STRETCH || ratio < 1 / STRETCH) this.rearrange();
+    else this.fit(false);
   }
 
   /** @param {boolean} [smooth] */

@@ -98,7 +98,7 @@ export class Diff {
   /** @param {string} title @param {any[]} list @param {string} how */
   parts(title, list, how) {
     if (!list.length) return [];
-    const text = (/** @type {any} */ one) => (one.source ? `${one.kind} ${name(one.source)} → ${name(one.target)}${one.label ? ` (${one.label})` : ""}` : `${one.kind} ${one.label ?? one.id}`);
+    const text = (/** @type {any} */ one) => `${one.kind} ${one.label}`;
     return [h("h3", {}, `${title}: ${list.length}`), h("ul", {}, list.slice(0, 60).map((one) => h(`li.${how}`, {}, text(one)))), list.length > 60 ? h("p.quiet", {}, `and ${list.length - 60} more`) : null];
   }
 
@@ -122,11 +122,4 @@ export class Diff {
 function ticks(by) {
   const list = Object.entries(by ?? {}).filter(([, count]) => count > 1);
   return list.length ? h("span.quiet", {}, list.map(([state, count]) => `${state} ${count} ticks`).join(", ")) : null;
-}
-
-/** @param {string} id of a vertex */
-function name(id) {
-  const [kind, rest] = [id.slice(0, 2), id.slice(2)];
-  const cut = rest.indexOf("/");
-  return kind === "p:" ? `…${rest.slice(-8)}` : rest.slice(cut + 1);
 }

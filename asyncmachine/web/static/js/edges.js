@@ -15,6 +15,8 @@ export const KINDS = Object.freeze({
 });
 /** Shown unless one says otherwise. */
 export const USUAL = Object.freeze(["connection", "pipe add", "pipe remove"]);
+/** With more pipes than this, only those of the machine that is open are shown, unless one says otherwise. */
+export const CALM = 300;
 const BOTH_WAYS = new Set(["connection", "session", "mesh", "neighbour"]);
 
 /** @typedef {{id: string, kind: string, source: string, target: string, count: number}} Drawn */
@@ -74,15 +76,18 @@ export function derived(machines) {
  * @param {GraphNow|null} graph
  * @param {Arrangement} arrangement
  * @param {string[]} kinds
+ * @param {string|null} open a machine whose usual edges are drawn in any case
  * @returns {Drawn[]}
  */
-export function drawn(graph, arrangement, kinds) {
+export function drawn(graph, arrangement, kinds, open = null) {
   if (!graph) return [];
   const at = ends(graph, arrangement);
+  const ofOpen = open === null ? null : graph.vertices.find(({ kind, key }) => kind === "machine" && key === open)?.id;
   const edges = new Map();
   for (const { kind, source, target } of graph.edges) {
     let [a, b] = [at.get(source), at.get(target)];
-    if (!kinds.includes(kind) || a === undefined || b === undefined || a === b) continue;
+    const wanted = kinds.includes(kind) || (ofOpen && USUAL.includes(kind) && (source === ofOpen || target === ofOpen));
+    if (!wanted || a === undefined || b === undefined || a === b) continue;
     if (BOTH_WAYS.has(kind) && a > b) [a, b] = [b, a];
     const id = `e:${kind}:${a}>${b}`;
     const known = edges.get(id);
@@ -90,6 +95,12 @@ export function drawn(graph, arrangement, kinds) {
     else edges.set(id, { id, kind, source: a, target: b, count: 1 });
   }
   return [...edges.values()];
+}
+
+/** What is shown of a graph unless one says otherwise. @param {GraphNow|null} graph @returns {string[]} */
+export function usual(graph) {
+  const pipes = (graph?.edges ?? []).filter(({ kind }) => kind.startsWith("pipe"));
+  return pipes.length > CALM ? USUAL.filter((kind) => !kind.startsWith("pipe")) : [...USUAL];
 }
 
 /**

@@ -4,7 +4,7 @@ import { Api } from "./api.js";
 import { Canvas } from "./canvas.js";
 import { Diff } from "./diff.js";
 import { byId, eachFrame, say } from "./dom.js";
-import { USUAL } from "./edges.js";
+import { usual } from "./edges.js";
 import { Feed } from "./feed.js";
 import { Keys } from "./keys.js";
 import { fromHash, START, toHash } from "./link.js";
@@ -34,7 +34,8 @@ const theme = new Theme();
 const world = new World(api, view, failed);
 let chosen = /** @type {string[]} */ ([]); // when nobody has chosen
 const picks = () => view.value.states ?? chosen;
-const kinds = () => view.value.kinds ?? [...USUAL];
+let usualKinds = usual(null);
+const kinds = () => view.value.kinds ?? usualKinds;
 
 /** Open a machine, and if a moment is given go there. @param {string} key @param {bigint} [at] */
 const open = (key, at) => {
@@ -112,11 +113,12 @@ view.on(["owner", "tag", "collapsed"], () => {
 });
 view.on(["owner", "tag", "only"], () => side.refill());
 view.on(["machine"], () => {
-  canvas.light();
+  canvas.connect();
   canvas.paint();
 });
 view.on(["tab"], () => byId("do-log").setAttribute("aria-pressed", String(view.value.tab === "log")));
 world.data.on(["revision", "graph"], (now, before) => {
+  if (!before.graph || before.graph.derived) usualKinds = usual(now.graph);
   if (now.rosterSize !== before.rosterSize) canvas.rearrange();
   else canvas.refresh();
   side.refresh();

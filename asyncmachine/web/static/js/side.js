@@ -1,7 +1,7 @@
 /** What stands at the left: the states to colour by, the kinds of edges, the filters, and what the marks mean. */
 
 import { byId, h, replace, svg } from "./dom.js";
-import { KINDS, nameOf, USUAL } from "./edges.js";
+import { KINDS, nameOf } from "./edges.js";
 import { activeCounts, COLOURS, filterOf, IDLE } from "./looks.js";
 import { paintTile } from "./painter.js";
 
@@ -189,7 +189,7 @@ export class Side {
 
   /** @param {string} kind */
   switchKind(kind) {
-    const on = this.view.value.kinds ?? [...USUAL];
+    const on = this.kinds();
     this.view.set({ kinds: on.includes(kind) ? on.filter((one) => one !== kind) : [...on, kind] });
   }
 

@@ -39,6 +39,7 @@ export class World {
     /** @type {Map<string, string>} the machine that most of a peer's machines belong to: what one calls the peer by */
     this.heads = new Map();
     this.hasGraph = false;
+    this.lastGraph = /** @type {bigint|null} */ (null);
     this.loads = new Newest(
       (/** @type {{at: bigint|null}} */ { at }) => this.ask(at),
       (result, { at }, isLast) => this.take(result, at, !isLast),
@@ -61,6 +62,7 @@ export class World {
     this.peers.clear();
     for (const { owner, name } of info.owners) this.peers.set(owner, name ?? "");
     this.hasGraph = info.graph.length > 0;
+    this.lastGraph = info.live ? null : lastOf(info.graph);
     this.learn(everything.machines);
     this.heads = headsOf(everything.machines);
     const last = [info.last, everything.asked].map(ns).reduce((a, b) => (a === null || (b !== null && b < a) ? b : a));
@@ -88,7 +90,7 @@ export class World {
 
   /** @param {bigint|null} at */
   async ask(at) {
-    const wanted = this.hasGraph ? this.api.get("graph", { at }) : null;
+    const wanted = this.hasGraph ? this.api.get("graph", { at: at ?? this.lastGraph }) : null;
     const [network, graph] = await Promise.all([this.api.get("network", { at }), wanted]);
     return { network, graph: graph?.derived ? null : graph };
   }
@@ -152,6 +154,16 @@ export class World {
     this.data.set({ last: newest, revision: revision + 1 });
     if (gap) this.reload();
   }
+}
+
+/**
+ * The last moment at which a recorded graph was there: at its very end nothing is.
+ * @param {{last: string}[]} lives
+ * @returns {bigint|null}
+ */
+function lastOf(lives) {
+  const last = lives.reduce((most, life) => (BigInt(life.last) > most ? BigInt(life.last) : most), 0n);
+  return last ? last - 1n : null;
 }
 
 /** @param {MachineNow[]} machines @returns {Map<string, string>} */
