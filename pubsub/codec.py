@@ -56,6 +56,7 @@ from pubsub.wire import Reader, text, varint
 # kinds of messages
 FRAME, SUMMARY, ENTRIES, EXCHANGE, SCHEMA_ASK, BODIES, ROWS_ASK, ROWS, ROWS_END, RECORD, NOTICE = range(1, 12)
 PING = LAST = UNTIL = 1  # flags
+PARTING: Final = 2
 
 MAX_INTRODUCED = 16_384  # owners in one direction of a link; about 3 MB in a decoder
 MAX_FULL = 64  # buckets in full that one summary may ask for
@@ -183,7 +184,7 @@ def encode_frame(frame: Frame, short: Iterable[bool]) -> bytes:
     """Return a frame as bytes; `short` says for each parcel whether its owner is there by the short form."""
     parts = [_parcel(p.record.encode(short=known)) for p, known in zip(frame.parcels, short, strict=True)]
     notices = [varint(len(body)) + body for body in [notice.encode() for notice in frame.notices]]
-    head = bytes((FRAME, PING * frame.ping)) + varint(frame.grant) + varint(frame.sent)
+    head = bytes((FRAME, PING * frame.ping | PARTING * frame.parting)) + varint(frame.grant) + varint(frame.sent)
     return b"".join((head, *_list(parts), *_list(frame.wants), *_list(notices)))
 
 
@@ -231,7 +232,9 @@ def _read_record(reader: Reader) -> Parcel:
 
 
 def _read_frame(reader: Reader, owners: dict[bytes, bytes]) -> Frame:
-    ping = _flag(reader)
+    flags = reader.byte()
+    if flags & ~(PING | PARTING):
+        raise WireError(f"unknown flags {flags:#x}")
     grant, sent = reader.varint(), reader.varint()
     parcels = []
     for _ in range(_count(reader, _HEAD)):
@@ -242,7 +245,7 @@ def _read_frame(reader: Reader, owners: dict[bytes, bytes]) -> Frame:
         parcels.append(Parcel.of(record))
     wants = _read_wants(reader)
     notices = tuple([_decode_notice(reader.take(reader.varint(MAX_NOTICE))) for _ in range(_count(reader, 2))])
-    return Frame(tuple(parcels), grant, wants, ping, notices, sent)
+    return Frame(tuple(parcels), grant, wants, flags & PING != 0, notices, sent, flags & PARTING != 0)
 
 
 def _read_parcel(reader: Reader) -> bytes:

@@ -195,6 +195,10 @@ class Core(Generic[P]):
     def link_down(self, now: int, peer: P) -> list[Output[P]]:
         """Forget a neighbour and the sessions with it, and dial it again in a while; or the next time, if it failed."""
         out: list[Output[P]] = []
+        link = self.links.get(peer)
+        if link is not None and link.parting:
+            self._part_from(peer, now, out)
+            return self._finish(now, out)
         self._lose(peer, now, out)
         self._drop(self.dialling.lost(peer, now))
         if self.parameters.liveness:
@@ -236,6 +240,7 @@ class Core(Generic[P]):
                 out.append((NOTIFY, known))
                 self._replicas.learned(known.hash)
         elif channel == HISTORY and isinstance(message, RowsAsk | Rows | RowsEnd):
+            link.pulled = now
             out += self.pulls.take(now, peer, stream, message)
         else:
             self.counts.misplaced += 1
@@ -317,18 +322,41 @@ class Core(Generic[P]):
 
     # -- links
 
+    def part(self, now: int, peer: P) -> list[Output[P]]:
+        """Ask a neighbour to end the connection, as there are enough; asked again, end it from here.
+
+        So both know that nobody is gone: neither suspects the other, nor dials it.
+        """
+        out: list[Output[P]] = []
+        link = self.links.get(peer)
+        if link is not None and link.parting:
+            self._part_from(peer, now, out)
+            out.append((HANG_UP, peer))
+        elif link is not None:
+            self.counts.parted += 1
+            link.part(now)
+            self.links.look(link)
+        return self._finish(now, out)
+
+    def _part_from(self, peer: P, now: int, out: list[Output[P]]) -> None:
+        self.liveness.hung_up(peer)
+        self._lose(peer, now, out)
+        self._drop(self.dialling.left(peer))
+
     def _take_frame(self, peer: P, link: Link, frame: Frame, now: int, out: list[Output[P]]) -> None:
         if link.take(frame, now):
             self.repair.schedule(now, fast=True)
         if not self.hearsay.frame(frame, peer, link, now, out):
             self._accuse(peer, now, out)
+        elif frame.parting:
+            self.counts.left += 1
+            self._part_from(peer, now, out)
+            out.append((HANG_UP, peer))
 
     def _accuse(self, peer: P, now: int, out: list[Output[P]]) -> None:
         """Leave a neighbour that passed on what no honest one would have taken: each one costs a verification."""
         self.counts.accused += 1
-        self.liveness.hung_up(peer)
-        self._lose(peer, now, out)
-        self._drop(self.dialling.left(peer))
+        self._part_from(peer, now, out)
         out.append((HANG_UP, peer))
 
     # -- members

@@ -109,10 +109,14 @@ class Link:
         notices: suspicions and proofs to tell it.
         due: when to flush the backlog, wants, notices and answers, us; NEVER if there is nothing to say.
         heard: when anything was last received from it.
+        pulled: when a log was last sent along it, one way or the other.
+        parting: it was asked to end the connection, as there are neighbours enough.
     """
 
     tau: int
     heard: int
+    parting: bool = False
+    pulled: int = -NEVER
     backlog: dict[int, OwnerState | None] = field(default_factory=dict)
     said: dict[int, Header] = field(default_factory=dict)
     wants: dict[bytes, None] = field(default_factory=dict)
@@ -126,6 +130,7 @@ class Link:
     _received: int = 0  # and what was lost before it
     _advertised: int = WINDOW
     _ping: bool = False
+    _part: bool = False
     _owing: bool = False  # an answer, or a grant
 
     def mark(self, number: int, before: OwnerState | None, now: int) -> None:
@@ -153,6 +158,11 @@ class Link:
     def ping(self, now: int) -> None:
         """Have the neighbour answer, if only with an empty frame."""
         self._ping = True
+        self.schedule(now)
+
+    def part(self, now: int) -> None:
+        """Ask the neighbour to end the connection."""
+        self.parting = self._part = True
         self.schedule(now)
 
     def schedule(self, now: int) -> None:
@@ -222,12 +232,12 @@ class Link:
             notices = tuple(list(self.notices)[:MAX_NOTICES])
             for notice in notices:
                 del self.notices[notice]
-        if not parcels and not wants and not notices and not self._ping and not self._owing:
+        if not parcels and not wants and not notices and not self._ping and not self._part and not self._owing:
             self.due = now + self.tau if waiting else NEVER
             return None
         grant = self._received + WINDOW
-        frame = Frame(tuple(parcels), grant, wants, self._ping, notices, self._sent)
-        self._advertised, self._ping, self._owing = grant, False, False
+        frame = Frame(tuple(parcels), grant, wants, self._ping, notices, self._sent, self._part)
+        self._advertised, self._ping, self._part, self._owing = grant, False, False, False
         self._sent += frame.load
         self.last_flush = now
         self.due = now + self.tau if waiting or self.wants or self.notices else NEVER

@@ -77,6 +77,7 @@ class Frame:
         grant: how many bytes of parcels, counted from the beginning of the link, the sender is ready to take.
         wants: short forms of owners whose whole state is asked for.
         ping: an answer is asked for.
+        parting: the sender has neighbours enough without this one, which is to end the connection.
         notices: proofs and suspicions.
         sent: how many bytes of parcels were sent before, from the beginning of the link: those that were lost on the
             way, too, or they would be held against the sender for ever.
@@ -88,6 +89,7 @@ class Frame:
     ping: bool = False
     notices: tuple[Notice, ...] = ()
     sent: int = 0
+    parting: bool = False
     load: int = field(init=False, repr=False, compare=False)
     """Bytes of the parcels: what grants are about."""
     size: int = field(init=False, repr=False, compare=False)

@@ -4,6 +4,10 @@ Each peer publishes a machine `SELF` whose tags are its addresses, so that gossi
 wins. Whoever has too few connections dials some of the peers that it knows, by chance; random graphs of a few edges a
 node are connected, and their diameter grows with the logarithm of their size.
 
+Whom many begin with would keep a connection with each. So a peer that has too many says so in that machine, and of its
+neighbours those part from it that have others enough, one after another by chance, until it says so no more. Nobody
+parts from a neighbour with which logs are exchanged.
+
 On the local network anybody can say where a peer is, and make up peers. So of those that only this was said of a few
 wait to be dialled, and nothing is kept of them for long; what else is kept is of owners that the ledger knows.
 """
@@ -20,19 +24,25 @@ import trio
 
 from machine import Machine, Schema, State
 from pubsub.announcement import MdnsCounts
+from pubsub.boundary import SECOND
 from pubsub.core import Core
 from pubsub.driver import Driver
 from pubsub.members import Status
 from pubsub.names import peer_id_of
 from pubsub.state import OwnerState
+from pubsub.transport.clock import now
 from pubsub.transport.contract import Transport
 from pubsub.transport.errors import DialError, TransportError
 
 SELF = "@peer"  # id of the machine that says where its owner is
+CROWDED = "Crowded"  # a state of it
 SCHEME = "addr:"  # what a tag with an address begins with
 TARGET = 6  # connections of a peer, as far as there are so many others
 FEWEST = 4  # below that it dials
 MAX_FOUND = 256  # peers that were heard of on the local network, and wait to be dialled
+CROWD, CALM = 2 * TARGET, TARGET + 2  # connections above which a peer is crowded, and down to which it stays so
+CHANCE = 8  # of so many looks at a crowded neighbour one ends in parting: at 1,000 it takes a minute, and few at a time
+PULLING = 60.0  # s since a log was sent along a connection, during which nobody parts for being crowded
 PERIOD = 1.0  # s between two looks
 PAUSE = 10.0  # s between two dials of the same peer: one takes up to 5, and the core redials those that it has lost
 PATIENCE = 5.0  # s that a connection may take to come about
@@ -43,7 +53,8 @@ logger = logging.getLogger("asyncmachine.pubsub")
 
 def make_self(addresses: Sequence[str]) -> Machine:
     """Return the machine that tells others where this peer is."""
-    machine = Machine(Schema({"Listening": State()}), id=SELF, tags=tuple(SCHEME + address for address in addresses))
+    schema = Schema({"Listening": State(), CROWDED: State()})
+    machine = Machine(schema, id=SELF, tags=tuple(SCHEME + address for address in addresses))
     if addresses:
         machine.add("Listening")
     return machine
@@ -87,6 +98,7 @@ class Neighbours:
         rng: whom, and when.
 
     Attributes:
+        itself: the machine that says where this peer is; None: it does not say.
         mdns: what was heard on the local network.
         misaddressed: addresses that cannot be used, or are of somebody else.
     """
@@ -94,6 +106,7 @@ class Neighbours:
     def __init__(
         self, core: Core[bytes], driver: Driver[bytes], transport: Transport[bytes], rng: random.Random
     ) -> None:
+        self.itself: Machine | None = None
         self.mdns = MdnsCounts()
         self.misaddressed = 0
         self._core = core
@@ -186,10 +199,42 @@ class Neighbours:
         while True:
             await trio.sleep(PERIOD * (0.5 + self._rng.random()))
             self._forget()
+            self._tell_crowd()
+            self._part_from_crowd()
             for owner in whom_to_dial(len(self._core.links), self._candidates(), self._rng):
                 self._dial(owner)
             if strangers := self._strangers():
                 self._dial_found(self._rng.choice(strangers))
+
+    def _tell_crowd(self) -> None:
+        """Say whether there are too many connections, if that has changed."""
+        itself, links = self.itself, len(self._core.links)
+        if itself is None:
+            return
+        if links > CROWD and not itself.is_active(CROWDED):
+            itself.add(CROWDED)
+        elif links <= CALM and itself.is_active(CROWDED):
+            itself.remove(CROWDED)
+        else:
+            return
+        self._driver.call(self._core.changed)
+
+    def _part_from_crowd(self) -> None:
+        """Part from a neighbour that is crowded, now and then, while there are others enough."""
+        links = self._core.links
+        for owner, link in list(links.items()):  # each only once more: that ends it from here
+            if link.parting:
+                self._driver.call(self._core.part, owner)
+        if len(links) <= FEWEST:
+            return
+        quiet = now() - round(PULLING * SECOND)
+        crowded = [owner for owner, link in links.items() if link.pulled < quiet and self._is_crowded(owner)]
+        if crowded and self._rng.randrange(CHANCE) == 0:
+            self._driver.call(self._core.part, self._rng.choice(crowded))
+
+    def _is_crowded(self, owner: bytes) -> bool:
+        replica = self._core.replica(owner, SELF)
+        return replica is not None and CROWDED in replica.state_names and replica.is_active(CROWDED)
 
     def _dial_found(self, owner: bytes) -> None:
         del self._found[owner]  # from now on the core dials it again, ever more seldom
@@ -208,7 +253,7 @@ class Neighbours:
         for owner in self._known:
             if owner in links or ledger.get(owner) is None or not self._is_rested(owner):
                 continue
-            if membership.status_of(owner) is Status.ALIVE:
+            if membership.status_of(owner) is Status.ALIVE and not self._is_crowded(owner):
                 yield owner
 
     def _strangers(self) -> list[bytes]:

@@ -17,7 +17,7 @@ from pubsub.identity import SEED_BYTES, Domain, Identity
 from pubsub.keys import FileDisk, NoDisk, locked, read_identity
 from pubsub.logs import Log
 from pubsub.names import owner_of
-from pubsub.neighbours import Addressed, make_self
+from pubsub.neighbours import Addressed
 from pubsub.parameters import Parameters
 from pubsub.peer import Peer
 from pubsub.transport.contract import Transport
@@ -102,7 +102,7 @@ async def open_peer(
                 raise TransportError("this transport finds nobody by an address, so mDNS is of no use to it")
             if not is_guest:
                 told = [] if announce else worth_telling(peer.addresses)  # names are not among these
-                core.expose(0, make_self(told or peer.addresses))
+                peer.introduce(told or peer.addresses)
             async with trio.open_nursery() as nursery:
                 await nursery.start(peer.run, known)
                 if mdns:

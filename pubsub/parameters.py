@@ -46,6 +46,9 @@ class CoreCounts:
     """Messages of a kind that does not belong where it came from."""
     accused: int = 0
     """Neighbours that were left because they passed on a record or a notice with a bad signature."""
+    parted: int = 0
+    """Neighbours that were asked to end the connection, as they or this peer had too many; and (left) asked to."""
+    left: int = 0
     unpublished: int = 0
     """Flushes that a machine which cannot be published held up; the others went out."""
     restarts: int = 0

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import trio
@@ -31,7 +31,7 @@ from pubsub.logs import Log, Logs
 from pubsub.members import Status
 from pubsub.messages import Place
 from pubsub.names import is_internal, owner_of, peer_id_of
-from pubsub.neighbours import SELF, Addressed, Neighbours, addresses_in
+from pubsub.neighbours import SELF, Addressed, Neighbours, addresses_in, make_self
 from pubsub.pull import START, PullEnded, RowsPulled
 from pubsub.replica import Replica
 from pubsub.serve import RowsAsked
@@ -111,6 +111,11 @@ class Peer:
     def addresses(self) -> list[str]:
         """Where this peer listens, with its peer id: what others give to `connect`."""
         return list(self._transport.addresses) if isinstance(self._transport, Addressed) else []
+
+    def introduce(self, addresses: Sequence[str]) -> None:
+        """Tell others where this peer is; `open_peer` does so."""
+        self._neighbours.itself = itself = make_self(addresses)
+        self._core.expose(0, itself)
 
     # -- this peer's machines
 

@@ -64,7 +64,7 @@ class Messages:
             *[(TOPIC, Announcement(notice)) for notice in notices],
             (LINK, Frame((), 300, ping=True)),
             (LINK, Frame(tuple(some[:6]), 1 << 20, shorts)),
-            (LINK, Frame(tuple(some[6:]), 0, (), True, notices, 1 << 18)),
+            (LINK, Frame(tuple(some[6:]), 0, (), True, notices, 1 << 18, parting=True)),
             (SYNC, Summary(tuple(rng.randrange(1 << 32) for _ in range(32)), (1, 8))),
             (SYNC, Entries(16, groups)),
             (SYNC, Exchange(tuple(some[:5]), shorts, last=False)),

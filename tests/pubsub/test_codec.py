@@ -102,7 +102,8 @@ wants = st.lists(shorts, max_size=5).map(tuple)
 counts = st.integers(4, 12).map(lambda bits: 1 << bits)
 place_numbers = st.integers(0, 300) | st.integers(0, MAX_PLACE)
 places = st.tuples(place_numbers, place_numbers)
-frames = st.builds(Frame, parcels, numbers, wants, st.booleans(), st.lists(notices, max_size=3).map(tuple), numbers)
+told = st.lists(notices, max_size=3).map(tuple)
+frames = st.builds(Frame, parcels, numbers, wants, st.booleans(), told, numbers, st.booleans())
 
 
 @st.composite
@@ -237,6 +238,7 @@ PARCEL = Parcel.of(RECORD)
 ASK = short_of(BEN.owner)
 GOLDEN: list[tuple[int, Message, bytes]] = [
     (LINK, Frame((), 300), b"\x01\x00\xac\x02\x00\x00\x00\x00"),
+    (LINK, Frame((), 300, parting=True), b"\x01\x02\xac\x02\x00\x00\x00\x00"),
     (
         LINK,
         Frame((PARCEL, PARCEL), 7, (ASK,), True, (PROOF,), 128),

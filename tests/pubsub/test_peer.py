@@ -226,6 +226,25 @@ async def test_peers_find_each_other_through_the_one_that_they_know(town: Town, 
         assert {member.status for member in peer.members()} == {Status.ALIVE}
 
 
+async def test_the_one_whom_all_begin_with_is_not_left_with_a_connection_to_each(
+    town: Town, autojump_clock: MockClock
+) -> None:
+    first = await town.open()
+    others = [await town.open(first) for _ in range(24)]
+    await trio.sleep(1)
+    assert sum(member.connected for member in first.members()) == 24
+    await trio.sleep(60)
+    links = [sum(member.connected for member in peer.members()) for peer in (first, *others)]
+    assert max(links) <= 12
+    assert min(links) >= 4
+    for peer in (first, *others):
+        assert {member.status for member in peer.members()} == {Status.ALIVE}
+    machine = door("front")
+    first.expose(machine)
+    for peer in others:
+        await peer.replica("front")
+
+
 async def test_who_leaves_has_left_and_who_is_killed_is_dead(town: Town, autojump_clock: MockClock) -> None:
     first = await town.open()
     leaving, dying = await town.open(first), await town.open(first)
