@@ -8,7 +8,7 @@ PACKAGES := machine pubsub history graph simulations asyncmachine
 LOOSE    := $(sort $(dir $(wildcard tests/*.py examples/*.py benchmarks/*.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint format bench experiments clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -34,8 +34,11 @@ bench: .venv/bench  ## run every script under benchmarks/ in turn
 		echo "== $$script"; $(BIN)/python $$script || exit; \
 	done
 
+experiments: .venv/ready  ## run the experiments again, for hours, and write docs/experiments/ (EXPERIMENTS=--quick: minutes)
+	$(BIN)/am sim experiments $(EXPERIMENTS)
+
 clean:  ## remove the environment and what tools left behind
-	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache sim-outcomes
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # `python -m venv` alone fails where ensurepip was taken out, so the outer pip reaches in and

@@ -16,16 +16,15 @@ from typing import Any
 
 import click
 
-from asyncmachine.sim_many_cli import compare, fuzz, shrink, sweep
-from asyncmachine.sim_view import Bar, settings_option, show_outcome
+from asyncmachine.sim_fuzz_cli import fuzz, shrink
+from asyncmachine.sim_sweep_cli import compare, experiments, sweep
+from asyncmachine.sim_view import Bar, json_option, settings_option, show_outcome
 from simulations.errors import SetupError, Violation
 from simulations.outcome import Outcome
 from simulations.scenario import DEFAULT_SEED, Scenario
 from simulations.scenario_file import changed, find, parse_setting, read, shipped
 from simulations.scenarios import SCENARIOS
 from simulations.scenarios import run as run_toy
-
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 class _Misused(click.ClickException):
@@ -53,7 +52,7 @@ def sim() -> None:
     """Run simulated networks."""
 
 
-for _command in (compare, fuzz, shrink, sweep):
+for _command in (compare, experiments, fuzz, shrink, sweep):
     sim.add_command(_command)
 
 
@@ -61,7 +60,7 @@ for _command in (compare, fuzz, shrink, sweep):
 @click.argument("scenario", metavar="FILE|NAME", default="flood")
 @click.option("--seed", type=click.IntRange(min=0), help="The same seed does the same. By default the scenario's own.")
 @settings_option
-@_json
+@json_option
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write a page, an HTML file, too.")
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Write the outcome as JSON, to compare.")
 def run_scenario(
@@ -136,7 +135,7 @@ def _run_toy(scenario: str, seed: int, as_json: bool) -> None:
 
 
 @sim.command(name="list")
-@_json
+@json_option
 def list_scenarios(as_json: bool) -> None:
     """List the scenarios that can be run by name: experiments with the protocol, and some with toy nodes."""
     told = [{"name": name, "question": read(path)[0].question, "file": str(path)} for name, path in shipped().items()]

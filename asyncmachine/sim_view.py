@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from simulations.outcome import Measure, Outcome
+from simulations.report_tables import number
 
 settings_option = click.option(
     "--set",
@@ -17,6 +18,10 @@ settings_option = click.option(
     multiple=True,
     help="Another value for a key, such as network.loss=0.1 or faults.0.at=5. Repeatable.",
 )
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+jobs_option = click.option(
+    "--jobs", type=click.IntRange(min=1), help="Processes at a time; as many as there are cores."
+)
 
 
 class Bar:
@@ -24,7 +29,8 @@ class Bar:
 
     def __init__(self, what: str) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        console = Console(stderr=True)
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._progress.add_task(what, total=1.0)
 
     def __enter__(self) -> Bar:
@@ -44,13 +50,6 @@ class Bar:
     def say(self, line: str) -> None:
         """Print a line above the bar."""
         self._progress.console.print(line, markup=False, highlight=False)
-
-
-def number(value: float | None) -> str:
-    """Return a number with four significant digits at most."""
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"
 
 
 def measure_text(measure: Measure) -> str:
@@ -79,4 +78,4 @@ def show_outcome(outcome: Outcome) -> None:
         click.echo(f"VIOLATION: {violation}")
 
 
-__all__ = ["Bar", "measure_text", "number", "settings_option", "show_outcome"]
+__all__ = ["Bar", "jobs_option", "json_option", "measure_text", "settings_option", "show_outcome"]

@@ -189,8 +189,9 @@ class ChurnFault(Part, tag="churn", tag_field="kind", frozen=True, kw_only=True)
 
 
 class LossFault(_Sided, tag="loss", tag_field="kind", frozen=True, kw_only=True):
-    """The connections to the others get worse, or (`others = "all"`, `who = "all"`) all of them."""
+    """The connections to the others get worse (`both_ways`: and those from them); all of them for `who = "all"`."""
 
+    both_ways: bool = False
     loss: Chance = 0.0
     jitter_ms: Millis | None = None
     duplicate: Chance = 0.0
@@ -204,6 +205,10 @@ class LossFault(_Sided, tag="loss", tag_field="kind", frozen=True, kw_only=True)
         jitter = 10_000 if self.jitter_ms is None else round(self.jitter_ms * 1000)
         worse = Conditions(loss=self.loss, jitter=jitter, duplicate=self.duplicate, reorder=self.reorder)
         yield scene.time(self.at), verbs.Degrade(worse, left, right)
+        if self.both_ways and right is not left:
+            here = frozenset(left)
+            others = tuple([peer for peer in range(scene.crowd.peers) if peer not in here]) if right is None else right
+            yield scene.time(self.at), verbs.Degrade(worse, others, left)
         yield from self.ending(scene, verbs.Restore())
 
 

@@ -156,10 +156,10 @@ def parse_setting(text: str) -> tuple[str, Any]:
     key, found, value = text.partition("=")
     if not found or not re.fullmatch(r"[\w.-]+", key.strip()):
         raise SetupError(f"{text!r} sets nothing: give a key and a value, such as --set network.loss=0.1")
-    return key.strip(), parse_value(value.strip())
+    return key.strip(), parsein_toml(value.strip())
 
 
-def parse_value(text: str) -> Any:
+def parsein_toml(text: str) -> Any:
     """Read a value."""
     try:
         return tomllib.loads(f"v = {text}")["v"]
@@ -179,7 +179,7 @@ def parse_over(text: str) -> tuple[str, list[Any]]:
     try:
         listed = tomllib.loads(f"v = [{values}]")["v"]
     except tomllib.TOMLDecodeError:
-        listed = [parse_value(value.strip()) for value in values.split(",")]
+        listed = [parsein_toml(value.strip()) for value in values.split(",")]
     assert isinstance(listed, list)
     return key.strip(), listed
 
@@ -198,25 +198,26 @@ def to_toml(scenario: Scenario, *, comment: Sequence[str] = ()) -> str:
             for entry in value:
                 tables += ["", f"[[{name}]]", *_pairs(entry, {})]
         else:
-            lines.append(f"{name} = {_value(value)}")
+            lines.append(f"{name} = {in_toml(value)}")
     return "\n".join([*lines, *tables, ""])
 
 
 def _pairs(table: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
     same = table.get("kind") == defaults.get("kind")
     return [
-        f"{name} = {_value(value)}"
+        f"{name} = {in_toml(value)}"
         for name, value in table.items()
         if value is not None and (name == "kind" or not same or value != defaults.get(name))
     ]
 
 
-def _value(value: Any) -> str:
+def in_toml(value: Any) -> str:
+    """Return a value as a file has it."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{name} = {_value(inner)}" for name, inner in value.items() if inner is not None) + "}"
+        return "{" + ", ".join(f"{name} = {in_toml(inner)}" for name, inner in value.items() if inner is not None) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_value, value)) + "]"
+        return "[" + ", ".join(map(in_toml, value)) + "]"
     return json.dumps(value, ensure_ascii=False)  # texts, numbers and truth are written alike in TOML
 
 
-__all__ = ["changed", "find", "parse_over", "parse_setting", "read", "scenario_of", "shipped", "to_toml"]
+__all__ = ["changed", "find", "in_toml", "parse_over", "parse_setting", "read", "scenario_of", "shipped", "to_toml"]

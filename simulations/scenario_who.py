@@ -20,7 +20,7 @@ from simulations.seeds import stream
 Who: TypeAlias = str | tuple[int, ...]
 
 _FORMS = '"all", "7", "0:50", "10 %", "region 2" or a list of numbers such as [1, 5]'
-_RANGE = re.compile(r"(\d+):(\d+)")
+_RANGE = re.compile(r"(\d+):(\d*)")
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
 _REGION = re.compile(r"region (\d+)")
 
@@ -47,7 +47,7 @@ class Crowd:
         if text.isdecimal():
             return self._checked([int(text)], who, key)
         if found := _RANGE.fullmatch(text):
-            low, high = int(found[1]), int(found[2])
+            low, high = int(found[1]), int(found[2] or self.peers)
             if low >= high:
                 raise KeyFault(key, f"{who!r} is nobody: the second number is the first one that is not meant")
             return self._checked(list(range(low, high)), who, key)

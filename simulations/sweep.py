@@ -105,6 +105,8 @@ def plan(
 
 def shown(value: Any) -> str:
     """Return a value as a label has it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

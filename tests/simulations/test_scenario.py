@@ -169,6 +169,7 @@ def test_who_is_meant_can_be_said_in_words(seed: int) -> None:
     assert crowd.pick("all", "k") == tuple(range(20))
     assert crowd.pick("7", "k") == (7,)
     assert crowd.pick("2:5", "k") == (2, 3, 4)
+    assert crowd.pick("17:", "k") == (17, 18, 19)
     assert crowd.pick((5, 1, 5), "k") == (1, 5)
     assert crowd.pick("region 1", "k") == (1, 5, 9, 13, 17)
     drawn = crowd.pick("25 %", "k")
@@ -212,6 +213,13 @@ def test_loss_that_is_everywhere_is_between_all_and_all() -> None:
     ((_, worse),) = verbs_of({"kind": "loss", "at": 5, "who": "all", "loss": 0.2})
     assert isinstance(worse, Degrade)
     assert (worse.left, worse.right, worse.conditions.loss) == (tuple(range(20)), tuple(range(20)), 0.2)
+
+
+def test_loss_can_be_both_ways() -> None:
+    (_, there), (_, back) = verbs_of({"kind": "loss", "at": 5, "who": "0:2", "both_ways": True}, peers=5)
+    assert isinstance(there, Degrade)
+    assert isinstance(back, Degrade)
+    assert (there.left, there.right, back.left, back.right) == ((0, 1), None, (2, 3, 4), (0, 1))
 
 
 def test_churn_crashes_only_who_is_up_and_has_all_back_in_the_end(seed: int) -> None:

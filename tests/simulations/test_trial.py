@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from asyncmachine import sim_many_cli
+from asyncmachine import sim_fuzz_cli
 from asyncmachine.cli import main
 from simulations import campaign
 from simulations.campaign import Campaign, Result
@@ -69,7 +69,7 @@ class Failing(Campaign):
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
 def test_a_failure_tells_its_seed_and_how_to_repeat_it(as_json: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sim_many_cli, "Campaign", Failing)
+    monkeypatch.setattr(sim_fuzz_cli, "Campaign", Failing)
     done = CliRunner().invoke(main, ["sim", "fuzz", "--seed", "7", "--no-shrink", *(["--json"] if as_json else [])])
     assert done.exit_code == 1
     if as_json:
