@@ -71,7 +71,7 @@ def run_scenario(
     report: Path | None,
     save: Path | None,
 ) -> None:
-    """Run a scenario, and say what was measured.
+    """Run a scenario, and measure it.
 
     It is a file, TOML or Python (docs/simulations.md says what is in it), or one that `am sim list` names.
     """
@@ -137,7 +137,7 @@ def _run_toy(scenario: str, seed: int, as_json: bool) -> None:
 @sim.command(name="list")
 @json_option
 def list_scenarios(as_json: bool) -> None:
-    """List the scenarios that can be run by name: experiments with the protocol, and some with toy nodes."""
+    """List what can be run by name."""
     told = [{"name": name, "question": read(path)[0].question, "file": str(path)} for name, path in shipped().items()]
     toys = [{"name": name, "question": toy.what, "file": None} for name, toy in SCENARIOS.items()]
     if as_json:

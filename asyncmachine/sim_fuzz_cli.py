@@ -30,7 +30,10 @@ from simulations.trial import Trial
     "--into", type=click.Path(dir_okay=False, path_type=Path), help="The file to write; NAME-SEED.toml by default."
 )
 def shrink(scenario: str, seed: int | None, settings: tuple[str, ...], minutes: float, into: Path | None) -> None:
-    """Make a scenario that fails small: fewer peers, faults and seconds. Write what still fails to a file."""
+    """Make a scenario that fails small.
+
+    Leaves out peers, faults and seconds as long as it fails in the same way, and writes what is left to a file.
+    """
     made = changed(read(find(scenario))[0], dict(map(parse_setting, settings)))
     chosen = made.seed if seed is None else seed
     if not _shrink(made, chosen, 60 * minutes, into or Path(f"{made.name}-{chosen}.toml")):
@@ -82,8 +85,9 @@ def fuzz(
     shrinks: bool,
     as_json: bool,
 ) -> None:
-    """Try the gossip protocol with seed after seed, each a network with faults, until the time is up or one fails.
+    """Look for seeds that break the protocol.
 
+    Each is a network with faults, until the time is up or one fails.
     Everything about a network is drawn from its seed: size, rate, latencies, loss, partitions, crashes and clocks. All
     checkers are on.
     """

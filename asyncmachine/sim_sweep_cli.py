@@ -53,8 +53,9 @@ def sweep(
     report: Path | None,
     as_json: bool,
 ) -> None:
-    """Run a scenario with each of some values and with several seeds, on all cores.
+    """Run variants of a scenario, on all cores.
 
+    Each of the values is run with each of the seeds.
     A sweep that was stopped goes on where it was: outcomes are kept, a file for each scenario and seed.
     """
     made = changed(read(find(scenario))[0], dict(map(parse_setting, settings)))
@@ -148,9 +149,10 @@ def _show_sweep(ended: list[Done]) -> None:
 def experiments(
     names: tuple[str, ...], form: FormName | None, jobs: int | None, pages: Path, into: Path, fresh: bool
 ) -> None:
-    """Run the experiments that come with this, and write a page with the answer of each.
+    """Answer the questions that come with this.
 
-    Without a form they are run in full, which takes hours. What was stopped goes on where it was.
+    Runs all experiments, or those that are named, and writes a page with the answer of each. Without a form they are
+    run in full, which takes hours. What was stopped goes on where it was.
     """
     chosen: FormName = form or "full"
     studies = {name: Running(name, load(find(name)), chosen) for name in names or shipped()}
@@ -218,9 +220,10 @@ class Running:
 @click.option("--all", "every", is_flag=True, help="Show the measures that are the same, too.")
 @json_option
 def compare(before: Path, after: Path, tolerance: float, every: bool, as_json: bool) -> None:
-    """Compare outcomes: two runs, two sweeps, or a run with a baseline. What fell behind ends with status 1.
+    """Say what fell behind.
 
-    Each side is a file of outcomes (`--save`, `--json`), a report, or a folder such as the one of a sweep.
+    Compares two runs, two sweeps, or a run with a baseline, and ends with status 1 if something did. Each side is a
+    file of outcomes (`--save`, `--json`), a report, or a folder such as the one of a sweep.
     """
     from simulations.compare import compare as compared
     from simulations.compare import load_outcomes

@@ -10,6 +10,7 @@ import json
 import re
 import runpy
 import tomllib
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,8 +75,12 @@ def _of_python(path: Path) -> Scenario:
         found = runpy.run_path(str(path)).get("SCENARIO")
     except OSError as error:
         raise SetupError(f"{path} cannot be read: {error.strerror}") from error
-    except KeyFault as fault:
-        raise SetupError(f"{path}: {fault}") from fault
+    except SetupError as error:
+        raise SetupError(f"{path}: {error}") from error
+    except Exception as error:  # it is the user's program
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f", line {last.lineno}" if last.filename == str(path) else ""
+        raise SetupError(f"{path}{where} raises {type(error).__name__}: {error}") from error
     if not isinstance(found, Scenario):
         has = "has no SCENARIO" if found is None else f"has a SCENARIO that is a {type(found).__name__}"
         raise SetupError(f"{path} {has}: it needs `SCENARIO = Scenario(…)`, from simulations.scenario")

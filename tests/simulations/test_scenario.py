@@ -50,6 +50,8 @@ def test_a_scenario_can_be_a_python_file(tmp_path: Path) -> None:
             "from simulations.scenario import Scenario\nSCENARIO = Scenario(absent='all')",
             "a.py: absent: nobody",
         ),
+        ("a.py", "SCENARIO = 1\nx = 1 / 0", "a.py, line 2 raises ZeroDivisionError: division by zero"),
+        ("a.py", "SCENARIO = ", "a.py raises SyntaxError: invalid syntax"),
         ("a.toml", "peers = ", "a.toml is no TOML"),
         ("a.toml", "peers = 1", "a.toml: peers: 1 does not do: it has to be a whole number >= 2, such as 50"),
     ],
