@@ -48,6 +48,21 @@ class Retention:
                 self.pruned += gone
                 if gone < STEP:
                     break
+        return count + await self._prune_graphs(cutoff, max_rows)
+
+    async def _prune_graphs(self, cutoff: int | None, max_rows: int | None) -> int:
+        """Let go of the parts of graphs that have gone long ago. What is still there stays, however old it is."""
+        history, graphs, count = self._history, self._history.store.graphs, 0
+        lives = await trio.to_thread.run_sync(graphs.lives)
+        for graph in dict.fromkeys(life.graph for life in lives):
+            nth = None if max_rows is None else await trio.to_thread.run_sync(graphs.nth_gone, graph, max_rows + 1)
+            before = max((at for at in (cutoff, nth) if at is not None), default=None)
+            while before is not None:
+                gone = await history.run_job(lambda g=graph, b=before: graphs.prune(g, b, STEP))  # type: ignore[misc]
+                count += gone
+                self.pruned += gone
+                if gone < STEP:
+                    break
         return count
 
     def _base(self, machine: MachineRow, cutoff: int | None, max_rows: int | None) -> int | None:

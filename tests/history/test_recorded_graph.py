@@ -13,14 +13,15 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from graph import keeper, past, window
-from graph.errors import GraphError, NotRecordedError, TakenOverError
+from graph import keeper, window
+from graph import past as past_module
+from graph.errors import BeyondHorizonError, GraphError, NotRecordedError, TakenOverError
 from graph.parts import EdgeKey, Key, Kind, Link, Part, Vertex, machine_vertex, peer_vertex, state_vertex
 from graph.past import PastGraph
 from graph.recorder import RecordedGraph, open_graph
 from graph.timeline import Timeline
-from history import StorageError, open_store, sql_graphs
-from history.graphs import GraphRow
+from history import StorageError, open_store, retention, sql_graphs
+from history.graphs import GraphLife, GraphRow
 from history.memory_graphs import MemoryGraphs
 from history.store import Store
 from machine import Machine, State, bind_state
@@ -28,6 +29,7 @@ from machine import Machine, State, bind_state
 if TYPE_CHECKING:
     from tests.history.conftest import Fresh, Kept, Place, Wall
 
+SECOND = 1_000_000_000
 VERTICES = [peer_vertex("p"), machine_vertex("m", "p"), machine_vertex("n"), state_vertex("m", "A", "p")]
 vertices = st.sampled_from(VERTICES)
 edges = st.builds(EdgeKey, st.sampled_from([Link.ADD, Link.PIPE_ADD]), vertices, vertices, st.sampled_from(["", "2"]))
@@ -65,8 +67,8 @@ def tight(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeper, "FEW", 4)
     monkeypatch.setattr(window, "FEW", 1)
     monkeypatch.setattr(window, "CHEAP", 1_000)
-    monkeypatch.setattr(past, "LOOK", 2)
-    monkeypatch.setattr(past, "NAMES", 20)
+    monkeypatch.setattr(past_module, "LOOK", 2)
+    monkeypatch.setattr(past_module, "NAMES", 20)
     monkeypatch.setattr(sql_graphs, "PAGE", 3)
 
 
@@ -79,6 +81,11 @@ def test_what_is_stored_answers_as_the_live_graph_does(kind: str, fresh: Fresh, 
 @pytest.mark.usefixtures("tight")
 def test_it_does_so_from_checkpoints_and_from_what_was_asked_before(kind: str, fresh: Fresh, kept: Kept) -> None:
     compare_with_live(fresh(kind), kept, examples=15 if kind == "postgresql" else 40)
+
+
+def life_of(past: PastGraph) -> GraphLife:
+    (life,) = past.lives()
+    return life
 
 
 def compare_with_live(place: Place, kept: Kept, *, examples: int) -> None:
@@ -102,6 +109,7 @@ def compare_with_live(place: Place, kept: Kept, *, examples: int) -> None:
                 assert numbers.changes == numbers.stored == graph.live.last
                 past = PastGraph(history.store, name)
                 same(graph, past)
+                forgotten(graph, past, history.store)
                 now = list(graph.as_of())
             if not place.lasts:
                 rest(past, now)
@@ -123,12 +131,31 @@ def compare_with_live(place: Place, kept: Kept, *, examples: int) -> None:
             assert past.diff(t1, t2) == graph.diff(t1, t2)
         assert list(Timeline(past.changes()).as_of()) == list(graph.as_of())
 
+    def forgotten(graph: RecordedGraph, past: PastGraph, store: Store) -> None:
+        """Let go of a part, and hold what is left against what was there, for who has asked before and who has not."""
+        changes = list(graph.changes())
+        if not changes:
+            return
+        store.graphs.prune(life_of(past).graph, changes[len(changes) // 2].at, 1000)
+        horizon = past.horizon()
+        for one in (past, PastGraph(store, life_of(past).graph)):
+            for at in [change.at for change in changes]:
+                if at >= horizon:
+                    assert list(one.as_of(at)) == list(graph.as_of(at))
+                    assert list(one.changes(at)) == [change for change in changes if change.at > at]
+                else:
+                    for ask in (one.as_of, one.diff, one.changes):
+                        with pytest.raises(BeyondHorizonError, match="is beyond the horizon: it is kept from"):
+                            ask(at)
+            assert list(one.changes()) == [change for change in changes if change.at > horizon]
+
     def rest(past: PastGraph, now: list[Part]) -> None:
         (life,) = past.lives()
         assert life.ended
         assert list(past.as_of()) == now
         assert list(past.as_of(life.last)) == []
-        assert len(Timeline(past.changes()).as_of()) == 0
+        if not past.horizon():
+            assert len(Timeline(past.changes()).as_of()) == 0
 
     check()
 
@@ -247,6 +274,95 @@ async def test_names_that_no_database_takes_are_left_out_and_counted(place: Plac
         numbers = graph.statistics()
         assert numbers.refused == 6
         assert numbers.changes == numbers.stored + numbers.refused
+
+
+async def test_retention_lets_go_of_what_has_gone_and_not_of_what_is_there(
+    place: Place, kept: Kept, wall: Wall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "STEP", 3)
+    async with kept(place) as history, open_graph(history) as graph:
+        graph.live.add_vertex(peer_vertex("stays"))
+        seconds = []
+        for n in range(10):
+            seconds.append(wall.step())
+            graph.live.add_vertex(peer_vertex(str(n)))
+            graph.live.add_edge(EdgeKey(Link.CONNECTION, peer_vertex(str(n)), peer_vertex("stays")))
+            wall.step(0.5)
+            graph.live.remove_vertex(peer_vertex(str(n)))
+        await graph.sync()
+        past = PastGraph(history.store)
+        then = list(past.as_of(seconds[7]))
+        old = past.as_of(seconds[2])
+        assert await history.prune(max_age="4s") == 14
+        assert history.statistics().pruned == 14
+        assert past.horizon() == seconds[-1] + SECOND // 2 - 4 * SECOND
+        assert list(past.as_of(seconds[7])) == then
+        assert len(old) == 2
+        with pytest.raises(BeyondHorizonError, match=r"the graph at 2013-02-07T00:00:04\S* is beyond the horizon") as e:
+            past.as_of(seconds[2])
+        assert e.value.horizon == past.horizon()
+        assert [change.number for change in past.changes()][-1] == graph.live.last
+        assert await history.prune(max_rows=2) == 4
+        assert await history.prune(max_rows=2) == 0
+        assert [str(part.key) for part in past.as_of()] == ["stays"]
+
+
+async def test_who_reads_changes_that_are_let_go_meanwhile_is_told(
+    place: Place, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(past_module, "LOOK", 3)
+    monkeypatch.setattr(sql_graphs, "PAGE", 2)
+    async with kept(place) as history, open_graph(history) as graph:
+        for n in range(10):
+            graph.live.add_vertex(peer_vertex(str(n)))
+            graph.live.remove_vertex(peer_vertex(str(n)))
+        await graph.sync()
+        found = PastGraph(history.store).changes()
+        next(found)
+        history.store.graphs.prune("", history.clock.stamp(), 1000)
+        with pytest.raises(BeyondHorizonError):
+            list(found)
+
+
+class Counting(MemoryGraphs):
+    """Graphs that count the rows that are read."""
+
+    read = 0
+
+    def rows(self, edges: bool, life: int, at: int) -> Iterator[GraphRow]:
+        for row in super().rows(edges, life, at):
+            self.read += 1
+            yield row
+
+    def came(self, edges: bool, life: int, after: int, until: int) -> Iterator[GraphRow]:
+        for row in super().came(edges, life, after, until):
+            self.read += 1
+            yield row
+
+
+async def test_a_large_graph_is_read_from_a_checkpoint_or_row_by_row_if_that_is_damaged(
+    fresh: Fresh, kept: Kept
+) -> None:
+    async with kept(fresh("memory")) as history:
+        history.store.graphs = graphs = Counting()
+        async with open_graph(history) as graph:
+            for n in range(6_000):
+                graph.live.add_vertex(peer_vertex(str(n)))
+            await graph.sync()
+            graph.live.remove_vertex(peer_vertex("7"))
+            graph.live.add_vertex(peer_vertex("new"))
+            await graph.sync()
+            now = list(graph.as_of())
+            past = PastGraph(history.store)
+            assert list(past.as_of()) == now
+            assert graphs.read == 1
+            (moment,) = graphs.kept(life_of(past).id, life_of(past).last)
+            for damaged in (b"of a newer program", (graphs.checkpoint(1, moment) or b"")[:-100]):
+                graphs._checkpoints[1, moment] = damaged
+                graphs.read = 0
+                assert list(PastGraph(history.store).as_of()) == now
+                assert graphs.read == 6_000
+        assert len(graphs.kept(1, graph.live.last)) == 1
 
 
 class Failing(MemoryGraphs):
