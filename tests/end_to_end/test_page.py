@@ -456,6 +456,17 @@ def test_the_parts_that_know_no_page_keep_their_promises(page: Page) -> None:
     assert count > 15
 
 
+def test_all_modules_are_asked_for_at_once() -> None:
+    """Else each import is found only when the one before is there. What is imported is in the page's head, too."""
+    static = ROOT / "asyncmachine" / "web" / "static"
+    named = re.findall(r'modulepreload" href="/static/(.*?)"', (static / "index.html").read_text(encoding="utf-8"))
+    imported = set()
+    for module in (static / "js").glob("*.js"):
+        found = re.findall(r'^(?:import|\} from) .*?"(\.[^"]+)";$', module.read_text(encoding="utf-8"), re.MULTILINE)
+        imported |= {os.path.normpath(Path("js") / one) for one in found}
+    assert sorted(named) == sorted(imported)
+
+
 def test_what_is_wrong_is_said_in_words(page: Page) -> None:
     page.keyboard.press("t")
     page.fill("#go-time", "tomorrow")

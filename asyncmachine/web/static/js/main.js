@@ -118,7 +118,7 @@ view.on(["machine"], () => {
 });
 view.on(["tab"], () => byId("do-log").setAttribute("aria-pressed", String(view.value.tab === "log")));
 world.data.on(["revision", "graph"], (now, before) => {
-  if (!before.graph || before.graph.derived) usualKinds = usual(now.graph);
+  if (usual(now.graph).length < usualKinds.length) usualKinds = usual(now.graph); // it does not go back and forth
   if (now.rosterSize !== before.rosterSize) canvas.rearrange();
   else canvas.refresh();
   side.refresh();

@@ -13,7 +13,8 @@ function labels(plot, seconds) {
   const step = seconds.length > 1 ? seconds[1] - seconds[0] : 1;
   return seconds.map((at, i) => {
     const x = plot.valToPos(at, "x");
-    if (x < 24 || x > plot.width - 24) return ""; // it would be cut
+    const room = step < 60 ? 42 : 24;
+    if (x < room || x > plot.width - room) return ""; // it would be cut
     const text = new Date(at * 1000).toISOString();
     const day = text.slice(0, 10);
     const isNew = i > 0 && day !== new Date(seconds[i - 1] * 1000).toISOString().slice(0, 10);
@@ -78,7 +79,7 @@ export class TimeBar {
           y: { range: (/** @type {any} */ _, /** @type {number} */ __, /** @type {number} */ most) => [0, Math.max(most, 1)] },
         },
         axes: [
-          { size: 19, gap: 2, space: 90, stroke: text, font: "11.5px system-ui, sans-serif", values: (/** @type {any} */ u, /** @type {number[]} */ at) => labels(u, at), grid: { stroke: () => this.theme.colours.names.line, width: 1 }, ticks: { show: false } },
+          { size: 19, gap: 2, space: 100, stroke: text, font: "11.5px system-ui, sans-serif", values: (/** @type {any} */ u, /** @type {number[]} */ at) => labels(u, at), grid: { stroke: () => this.theme.colours.names.line, width: 1 }, ticks: { show: false } },
           { show: false },
         ],
         series: [

@@ -67,9 +67,11 @@ export class World {
     this.heads = headsOf(everything.machines);
     const last = [info.last, everything.asked].map(ns).reduce((a, b) => (a === null || (b !== null && b < a) ? b : a));
     this.data.set({ info, last: last ?? 0n, graph: null });
-    this.take({ network: now ?? everything, graph: null }, at, true);
-    if (this.hasGraph) this.reload();
-    else this.data.set({ busy: false });
+    const network = now ?? everything;
+    this.take({ network, graph: null }, at, this.hasGraph); // machines first: they can be seen while edges are on the way
+    if (!this.hasGraph) return;
+    const graph = await this.api.get("graph", { at: at ?? this.lastGraph });
+    if (this.view.value.at === at) this.take({ network, graph: graph.derived ? null : graph }, at, this.loads.busy);
   }
 
   /** The moment that is shown, as a number. @returns {bigint} */
