@@ -48,6 +48,8 @@ class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     history: str | None = None
     observe: bool = False
     metrics: str | None = None
+    web: str | None = None
+    web_token_file: str | None = None
     log: LogFormat = "text"
     log_level: LogLevel = "info"
 
@@ -65,7 +67,7 @@ _KINDS: Final = {
     "str": "text in quotes",
 }
 #: Whose values are paths, or begin with one.
-_PATHS: Final = ("topic_key_file", "key")
+_PATHS: Final = ("topic_key_file", "key", "web_token_file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ class Settings:
         Raises:
             ConfigError: one cannot be used. Says where it stands.
         """
-        _ = self.topic, self.topic_key, self.metrics_address
+        _ = self.topic, self.topic_key, self.metrics_address, self.web_token
         if self.history_url is not None:
             from history import open_store
 
@@ -171,6 +173,31 @@ class Settings:
             ConfigError: it is no address.
         """
         return next(iter(self.check("metrics", parse_address)), None)
+
+    @property
+    def web_address(self) -> tuple[str, int] | None:
+        """Host and port where the page is served; None: nowhere.
+
+        Raises:
+            ConfigError: it is no address.
+        """
+        return next(iter(self.check("web", parse_address)), None)
+
+    @property
+    def web_token(self) -> str | None:
+        """The token that the page asks for; None: there is no page, or it is on loopback and asks for none.
+
+        Raises:
+            ConfigError: the page can be seen by others and has none, or it cannot be used.
+        """
+        if self.web_address is None:
+            if self.config.web_token_file is not None:
+                raise ConfigError(f"{self.places['web_token_file']}: there is no page that would ask for it (web)")
+            return None
+        from asyncmachine.web.guard import token_for
+
+        with self.blame("web_token_file" if self.config.web_token_file is not None else "web"):
+            return token_for(self.web_address[0], self.config.web_token_file)
 
 
 def read_config(path: Path) -> Settings:

@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
+    import asyncmachine as am
     from asyncmachine.flights.data import Leg
+    from asyncmachine.flights.observe import Tower
+
+    Served = Callable[[am.History, am.Peer, Tower], AbstractAsyncContextManager[str]]
 
 SPEED = 2000.0  # replayed seconds a second: a day takes 43 s
 FASTEST = 1e6
@@ -73,10 +80,23 @@ class _Speed(click.ParamType[float]):
     help="Where to record: a new file, sqlite:///file.db, postgresql+psycopg://user@host/name."
     " [default: demo.db in your data directory, each time anew]",
 )
+@click.option(
+    "--web",
+    "address",
+    metavar="[HOST:]PORT|off",
+    help="Where the page is served meanwhile.  [default: loopback, port 8321, or any if that is taken]",
+)
 @click.option("--no-tty", is_flag=True, help="A line now and then, and no picture; so it is without a terminal, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the end's report as JSON; lines go to stderr.")
 def demo(
-    speed: float, since: str | None, until: str | None, data: str | None, url: str | None, no_tty: bool, as_json: bool
+    speed: float,
+    since: str | None,
+    until: str | None,
+    data: str | None,
+    url: str | None,
+    address: str | None,
+    no_tty: bool,
+    as_json: bool,
 ) -> None:
     """Replay four days of flights out of New York, with the blizzard of February 2013 in them.
 
@@ -85,14 +105,21 @@ def demo(
     """
     began = time.monotonic()
     try:
-        legs = _legs(data, since, until)
-        _record(tuple(legs), speed or None, url, began, live=not (no_tty or as_json), as_json=as_json)
+        legs, page = _legs(data, since, until), _page(address)
+        _record(tuple(legs), speed or None, url, page, began, live=not (no_tty or as_json), as_json=as_json)
     except KeyboardInterrupt:
         click.echo("Interrupted before it began.", err=True)
 
 
 def _record(
-    legs: tuple[Leg, ...], speed: float | None, url: str | None, began: float, *, live: bool, as_json: bool
+    legs: tuple[Leg, ...],
+    speed: float | None,
+    url: str | None,
+    page: Served | None,
+    began: float,
+    *,
+    live: bool,
+    as_json: bool,
 ) -> None:
     from asyncmachine.flights.place import PlaceError, place_for
     from asyncmachine.flights.warm import warm_up
@@ -101,14 +128,23 @@ def _record(
     warm_up()
     try:
         with place_for(url) as place:
-            _run(legs, speed, place, began, live=live, as_json=as_json)
+            _run(legs, speed, place, page, began, live=live, as_json=as_json)
     except PlaceError as error:
         raise _Misasked(str(error)) from error
     except (HistoryError, OSError) as error:
         raise _Wrong(str(error)) from error
 
 
-def _run(legs: tuple[Leg, ...], speed: float | None, url: str, began: float, *, live: bool, as_json: bool) -> None:
+def _run(
+    legs: tuple[Leg, ...],
+    speed: float | None,
+    url: str,
+    page: Served | None,
+    began: float,
+    *,
+    live: bool,
+    as_json: bool,
+) -> None:
     import trio
     from rich.console import Console
 
@@ -120,7 +156,7 @@ def _run(legs: tuple[Leg, ...], speed: float | None, url: str, began: float, *, 
 
     console = Console(highlight=False, markup=False, emoji=False, stderr=as_json)
     screen = Screen(console, live=live and console.is_terminal and os.environ.get("TERM") != "dumb")
-    settings = Settings(legs=legs, speed=speed, url=url, began=began)
+    settings = Settings(legs=legs, speed=speed, url=url, began=began, page=page)
     try:
         found = trio.run(run, settings, screen)
     except* (am.AsyncMachineError, am.HistoryError, OSError) as group:
@@ -130,6 +166,41 @@ def _run(legs: tuple[Leg, ...], speed: float | None, url: str, began: float, *, 
     else:
         console.print()
         report.show(found, console)
+
+
+def _page(address: str | None) -> Served | None:
+    """Return what serves the page of the observer, on a port that is bound by now; None: nothing is to.
+
+    Raises:
+        _Misasked: the address is none. _Wrong: nothing can be served there.
+    """
+    if address == "off":
+        return None
+    from asyncmachine.config import parse_address
+    from asyncmachine.errors import ConfigError, ServeError
+    from asyncmachine.web.guard import token_for
+    from asyncmachine.web.server import bind_page
+
+    try:
+        where = None if address is None else parse_address(address)
+        token = token_for("127.0.0.1" if where is None else where[0], None)
+        bound = bind_page(where)
+    except ServeError as error:
+        raise _Wrong(str(error)) from error
+    except (ConfigError, ValueError) as error:
+        raise _Misasked(f"--web: {error}") from error
+
+    def page(store: am.History, peer: am.Peer, tower: Tower) -> AbstractAsyncContextManager[str]:
+        from asyncmachine.web.app import Page
+        from asyncmachine.web.live import LivePeer
+        from asyncmachine.web.server import serve_page
+        from asyncmachine.web.source import Source
+
+        names = {owner: code for code, owner in tower.owners.items()}
+        source = Source(store.store, mode="peer", title="flights", now=lambda: tower.replayed, names=lambda: names)
+        return serve_page(bound, Page(source, token=token, live=LivePeer(peer, None)))
+
+    return page
 
 
 # -- what was asked for

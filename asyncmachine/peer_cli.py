@@ -33,6 +33,8 @@ def peer() -> None:
 @click.option("--history", metavar="URL", help="Record the machines there, and bring them back from there.")
 @click.option("--observe", is_flag=True, help="Keep the machines of all others in the history, too.")
 @click.option("--metrics", metavar="HOST:PORT", help="Serve /metrics for Prometheus; without a host, on loopback.")
+@click.option("--web", metavar="[HOST:]PORT", help="Serve the page there; without a host, on loopback. 8321 is usual.")
+@click.option("--web-token-file", type=click.Path(), help="Holds the token that the page asks for, beyond loopback.")
 @click.option("--log", type=click.Choice(["text", "json"]), help="How the log on stderr is written.  [default: text]")
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="From where on.  [default: info]"
@@ -57,7 +59,11 @@ def run_peer(ctx: click.Context, /, sources: tuple[str, ...], as_json: bool, **_
         files = [source for source in sources if source.endswith(".toml")]
         if len(files) > 1:
             raise ConfigError(f"one configuration is for one peer: start another one for {files[1]}")
-        options = options_of(ctx, "listen", "announce", "allow", "history", "observe", "metrics", "log", "log_level")
+        options = options_of(
+            ctx,
+            *("listen", "announce", "allow", "history", "observe", "metrics"),
+            *("web", "web_token_file", "log", "log_level"),
+        )
         options["machines"] = [source for source in sources if source not in files]
         settings = settings_of(Path(files[0]) if files else None, options)
         config = settings.config
@@ -88,6 +94,8 @@ def tell_ready(ready: Ready, as_json: bool) -> None:
         parts.append(f"brought back: {' '.join(ready.restored)}")
     if ready.metrics:
         parts.append(f"metrics: {ready.metrics}")
+    if ready.web:
+        parts.append(f"page: {ready.web}")
     parts.append(f"at {' '.join(ready.addresses) or 'no address'}")  # last, so that one can copy them as they stand
     click.echo("; ".join(parts))
 

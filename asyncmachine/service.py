@@ -1,6 +1,6 @@
 """A peer as a service: what `am peer run` runs, from the start to the last goodbye.
 
-    start    metrics port, history, peer, its graph, machines (brought back, recorded, shared), programs; it is *ready*
+    start    ports, history, peer, its graph, page, machines (brought back, recorded, shared), programs; it is *ready*
     stop     a signal: programs are cancelled, the peer leaves, recording ends, machines are closed, history is written
     failure  a program that raises: the same, and a status of 1
 
@@ -15,7 +15,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -40,12 +40,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger("asyncmachine.service")
 LOOK: Final = 5.0  # s between looks for what a person should be told
 PATIENCE: Final = 2.0  # s until what was shared is published; it takes 0.1
+KEPT: Final = 1000  # rows per machine of which the page tells where there is no history
 STRANGERS: Final = 3  # connections, all of strangers, before that is said
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What a service says once, when it is ready. ``metrics``: the URL."""
+    """What a service says once, when it is ready. ``metrics``, ``web``: the URLs."""
 
     peer: str
     topic: str
@@ -53,6 +54,7 @@ class Ready:
     machines: list[str]
     restored: list[str]
     metrics: str | None
+    web: str | None
     pid: int
 
 
@@ -82,6 +84,7 @@ class Service:
         self._restored: list[str] = []
         self._observer: Observer | None = None
         self._graph: RecordedGraph | None = None
+        self._shown: History | None = None  # what the page is of: the history, or if there is none, one in memory
         self._public: dict[str, None] = {}  # ids that were published last
         self._rung = trio.Event()
         self._failed = False
@@ -112,8 +115,16 @@ class Service:
                 from asyncmachine.metrics_server import bind  # half a second to import
 
                 bound = stack.enter_context(bind(*address))
+            for_page: socket.socket | None = None
+            if settings.web_address is not None:
+                from asyncmachine.serving import bind as bind_page
+
+                for_page = stack.enter_context(bind_page(*settings.web_address, "the page"))
             if settings.history_url is not None:
                 history = await stack.enter_async_context(open_history(settings.history_url))
+            self._shown = history
+            if for_page is not None and history is None:
+                self._shown = await stack.enter_async_context(open_history("memory:", max_rows=KEPT))
             log = None if history is None else HistoryLog(history)
             peer = await stack.enter_async_context(
                 open_peer(
@@ -130,11 +141,11 @@ class Service:
                     transport=self._transport,
                 )
             )
-            if history is not None:
+            if self._shown is not None:
                 from graph.recorder import open_graph  # 0.1 s to import
 
                 # its name is that of the peer: several may record in one database, and are asked as one
-                self._graph = await stack.enter_async_context(open_graph(history, peer.id, peer=peer, tell=True))
+                self._graph = await stack.enter_async_context(open_graph(self._shown, peer.id, peer=peer, tell=True))
             url: str | None = None
             if bound is not None:
                 from asyncmachine.metrics import PeerCollector, make_registry
@@ -143,18 +154,33 @@ class Service:
                 served = None if log is None else log.counts
                 collector = PeerCollector(peer, settings.topic, self._shared, history, served, lambda: self._observer)
                 url = await stack.enter_async_context(serve_metrics(bound, make_registry(collector)))
+            page_url: str | None = None
+            if for_page is not None:
+                page_url = await stack.enter_async_context(self._page(for_page, peer))
             self._holders = await stack.enter_async_context(trio.open_nursery())
             async with AsyncExitStack() as observing:  # it ends first: it asks others by this peer
                 if config.observe and history is not None:
                     self._observer = await observing.enter_async_context(open_observer(history, peer))
-                await self._work(peer, history, url)
+                await self._work(peer, history, url, page_url)
             await peer.leave()
             for recorder in [one for machine in self._machines for one in machine.tracers if isinstance(one, Recorder)]:
                 recorder.stop()
             self._closing.set()
         return 0 if history is None else history.statistics().lost
 
-    async def _work(self, peer: Peer, history: History | None, metrics: str | None) -> None:
+    def _page(self, bound: socket.socket, peer: Peer) -> AbstractAsyncContextManager[str]:
+        """Serve the page for as long as the block lasts."""
+        from asyncmachine.web.app import Page
+        from asyncmachine.web.live import LivePeer
+        from asyncmachine.web.server import serve_page
+        from asyncmachine.web.source import Source
+
+        assert self._shown is not None
+        topic, clock = self._settings.topic, self._shown.clock
+        source = Source(self._shown.store, mode="peer", title=topic, now=clock.latest)
+        return serve_page(bound, Page(source, token=self._settings.web_token, live=LivePeer(peer, topic)))
+
+    async def _work(self, peer: Peer, history: History | None, metrics: str | None, web: str | None) -> None:
         """Share the machines, and let the programs run, until told to stop."""
         with self._running:
             for machine in self._loaded.machines:
@@ -165,9 +191,8 @@ class Service:
                 for name, program in self._loaded.programs:
                     nursery.start_soon(self._run_program, name, program, peer, history)
                 ids = [machine.id for machine in self._machines]
-                told = Ready(
-                    peer.id, self._settings.topic, peer.addresses, ids, list(self._restored), metrics, os.getpid()
-                )
+                topic, restored = self._settings.topic, list(self._restored)
+                told = Ready(peer.id, topic, peer.addresses, ids, restored, metrics, web, os.getpid())
                 try:
                     self._ready(told)
                 except OSError as error:
@@ -195,6 +220,8 @@ class Service:
                     f"{machine.id} cannot be brought back from {history.store.url}: {error};"
                     " or give the machine another id, or the peer another history"
                 ) from error
+        elif self._shown is not None:
+            self._shown.record(machine)
         if self._graph is not None:
             self._graph.follow(machine)
         try:

@@ -7,6 +7,7 @@ import secrets
 import signal
 import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,7 @@ class Settings:
         url: of the observer's history.
         listen: where all peers listen.
         began: the reading of the monotonic clock when the program began.
+        page: serves the page of the observer for as long as its block lasts, and yields the URL; None: there is none.
     """
 
     legs: tuple[Leg, ...]
@@ -50,6 +52,7 @@ class Settings:
     url: str
     listen: tuple[str, ...] = ("/ip4/127.0.0.1/tcp/0",)
     began: float = 0.0
+    page: Callable[[am.History, am.Peer, Tower], AbstractAsyncContextManager[str]] | None = None
 
     @property
     def step(self) -> int:
@@ -106,7 +109,11 @@ async def _play(
             for code in codes
         ]
         show = _Show(store, peer, plan, airports, jobs)
-        seconds, complete = await show.play(screen)
+        async with AsyncExitStack() as stack:
+            if settings.page is not None:
+                url = await stack.enter_async_context(settings.page(store, peer, show.tower))
+                screen.say(f"The page, with all of it as it is and was: {url}")
+            seconds, complete = await show.play(screen)
         await peer.leave()
     return show, seconds, complete
 

@@ -19,6 +19,9 @@ FEW = 50  # ids that are looked up one by one
 def info(source: Source, ask: AskInfo, *, limits: Limits, token: bool, live: bool) -> Info:
     """Return what a page is about."""
     first, last = source.span()
+    is_empty = not (first or last)
+    if source.mode == "peer":
+        last = max(last, source.now())
     names, states, owners = source.names(), Counter[str](), Counter[str]()
     relations = False
     bodies = Counter(one.row.schema_hash for one in source.roster.all() if one.rank == LOG)
@@ -33,8 +36,8 @@ def info(source: Source, ask: AskInfo, *, limits: Limits, token: bool, live: boo
         mode=source.mode,
         title=source.title,
         source=source.store.url,
-        first=str(first) if first or last else None,
-        last=str(last) if first or last else None,
+        first=None if is_empty else str(first),
+        last=None if is_empty and source.mode != "peer" else str(last),
         live=live,
         peer=source.live.peer if source.live is not None else None,
         topic=source.live.topic if source.live is not None else None,
