@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,6 +25,9 @@ from simulations.scenario import DEFAULT_SEED, Scenario
 from simulations.scenario_file import changed, find, parse_setting, read, shipped
 from simulations.scenarios import SCENARIOS
 from simulations.scenarios import run as run_toy
+
+if TYPE_CHECKING:
+    from simulations.recording import Recording
 
 
 class _Misused(click.ClickException):
@@ -62,6 +65,9 @@ for _command in (compare, experiments, fuzz, shrink, sweep):
 @settings_option
 @json_option
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write a page, an HTML file, too.")
+@click.option(
+    "--record", metavar="FILE", help="Record the run into this new history, a file or a URL, to ask about it."
+)
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Write the outcome as JSON, to compare.")
 def run_scenario(
     scenario: str,
@@ -69,6 +75,7 @@ def run_scenario(
     settings: tuple[str, ...],
     as_json: bool,
     report: Path | None,
+    record: str | None,
     save: Path | None,
 ) -> None:
     """Run a scenario, and measure it.
@@ -76,7 +83,7 @@ def run_scenario(
     It is a file, TOML or Python (docs/simulations.md says what is in it), or one that `am sim list` names.
     """
     if scenario in SCENARIOS and not Path(scenario).is_file():
-        if settings or report or save:
+        if settings or report or record or save:
             raise click.UsageError(f"{scenario} is made of toy nodes: only --seed and --json are for it")
         _run_toy(scenario, DEFAULT_SEED if seed is None else seed, as_json)
         return
@@ -84,7 +91,7 @@ def run_scenario(
     chosen = made.seed if seed is None else seed
     if not as_json:
         click.echo(f"seed: {chosen}\nscenario: {made.name}: {made.question}".rstrip(": "))
-    outcome = _run(made, chosen, replay_command(scenario, chosen, settings))
+    outcome = _run(made, chosen, replay_command(scenario, chosen, settings), record)
     if save is not None:
         outcome.save(save)
     if report is not None:
@@ -110,11 +117,20 @@ def _settings_text(settings: Sequence[str]) -> str:
     return "".join(f" --set {shlex.quote(setting)}" for setting in settings)
 
 
-def _run(scenario: Scenario, seed: int, replay: str) -> Outcome:
+def _run(scenario: Scenario, seed: int, replay: str, record: str | None) -> Outcome:
     from simulations.experiment import run
 
-    with Bar("running") as bar:
-        return run(scenario, seed=seed, replay=replay, progress=bar.show)
+    watching: list[Recording] = []
+    if record is not None:
+        from simulations.recording import Recording
+
+        watching.append(Recording(record))
+    try:
+        with Bar("running") as bar:
+            return run(scenario, seed=seed, replay=replay, progress=bar.show, watching=watching)
+    finally:
+        for recording in watching:
+            recording.close()
 
 
 def _run_toy(scenario: str, seed: int, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from asyncmachine import sim_fuzz_cli
 from asyncmachine.cli import main
 from pubsub.core import Core
+from simulations.campaign import Campaign, Result
 from simulations.experiment import run
 from simulations.scenario import Scenario
 from simulations.scenario_file import changed, read, scenario_of, to_toml
@@ -25,6 +28,14 @@ class Touchy(Core[int]):
         raise ZeroDivisionError(f"{peer} is gone")
 
 
+LOSING = {
+    "peers": 4,
+    "settle": 0,
+    "seconds": 2,
+    "quiet": 1,
+    "planes": {"repair": False},
+    "network": {"loss": 0.6},
+}
 LARGE = {
     "peers": 30,
     "seconds": 8,
@@ -74,6 +85,23 @@ def test_what_does_not_fail_is_not_shrunk(seed: int) -> None:
 def test_a_trial_as_a_scenario_does_the_same(trial_seed: int) -> None:
     trial = Trial.draw(trial_seed, peers=6)
     assert run(scenario_of_trial(trial), seed=trial_seed).trace == trial.run().trace
+
+
+def test_fuzzing_shrinks_the_network_of_a_seed_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Failing(Campaign):
+        def __iter__(self) -> Iterator[Result | None]:
+            yield Result(seed=8, peers=4, error="it went back", replay="am sim fuzz --count 1 --seed 8 --peers 4")
+
+    monkeypatch.setattr(sim_fuzz_cli, "Campaign", Failing)
+    monkeypatch.chdir(tmp_path)
+    command = ["sim", "fuzz", "--seed", "8", "--peers", "4"]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 1
+    assert done.stdout.splitlines()[-1] == "it did not fail again, and was not shrunk"  # a seed that is good
+    monkeypatch.setattr("simulations.shrink.scenario_of_trial", lambda trial: scenario_of({**LOSING, "seed": 8}))
+    done = CliRunner().invoke(main, command)
+    assert done.stdout.splitlines()[-1] == "replay: am sim run trial-8.toml"
+    assert CliRunner().invoke(main, ["sim", "run", "trial-8.toml"]).exit_code == 1
 
 
 def test_the_command_writes_what_still_fails_and_says_so_if_nothing_does(tmp_path: Path) -> None:

@@ -110,6 +110,12 @@ def test_a_run_is_told_with_its_seed_first_and_what_is_wrong_in_one_line(tmp_pat
     assert done.stdout.splitlines()[:2] == ["seed: 3", "scenario: tiny: Why?"]
     told = CliRunner().invoke(main, ["sim", "run", str(path), "--seed", "3", "--json"])
     assert json.loads(told.stdout)["trace"] == json.loads((tmp_path / "o.json").read_text())["trace"]
+    files = ["--record", str(tmp_path / "o.db"), "--report", str(tmp_path / "o.html")]
+    again = CliRunner().invoke(main, ["sim", "run", str(path), "--seed", "3", *files])
+    assert again.exit_code == 0, again.output
+    assert "<html" in (tmp_path / "o.html").read_text()
+    listed = CliRunner().invoke(main, ["history", "-H", str(tmp_path / "o.db"), "list", "--json"])
+    assert "machine0" in listed.stdout
     wrong = CliRunner().invoke(main, ["sim", "run", str(path), "--set", "peers=many"])
     assert wrong.exit_code == 2
     assert wrong.stderr == "Error: peers: 'many' does not do: it has to be a whole number, such as 50\n"
