@@ -99,15 +99,19 @@ class Buckets:
                     out[self._numbers.places[number] & count - 1] ^= state.mark
         return tuple(out)
 
-    def offered(self, at: int, count: int) -> list[tuple[bytes, OwnerState]]:
-        """Return the short forms and states of the owners in bucket `at` of `count`."""
-        found, states, shorts = [], self._states, self._numbers.shorts
+    def offered(self, at: int, count: int) -> list[tuple[Entry, OwnerState]]:
+        """Return the owners in bucket `at` of `count`: what is to be said of each, and its state."""
+        found: list[tuple[Entry, OwnerState]] = []
+        states, hidden = self._states, self._hidden
         for number in self._numbers.bucket(at, count):
             state = states[number] if number < len(states) else None
-            if state is not None and number not in self._hidden:
-                found.append((shorts[number], state))
+            if state is not None and number not in hidden:
+                entry = state.entry
+                if entry is None:
+                    entry = state.entry = (self._numbers.shorts[number], *state.order, state.mark)
+                found.append((entry, state))
         return found
 
     def entries(self, at: int, count: int) -> tuple[Entry, ...]:
         """Return what is known of the owners in bucket `at` of `count`, by short form."""
-        return tuple(sorted([(short, *state.order, state.mark) for short, state in self.offered(at, count)]))
+        return tuple(sorted([entry for entry, _ in self.offered(at, count)]))

@@ -36,7 +36,6 @@ from pubsub.hearsay import Hearsay
 from pubsub.hlc import HybridClock
 from pubsub.identity import Domain, Identity
 from pubsub.ledger import Ledger
-from pubsub.link import Link
 from pubsub.links import Links, parcel_of
 from pubsub.liveness import Liveness
 from pubsub.members import Member
@@ -230,7 +229,14 @@ class Core(Generic[P]):
         if link is None:
             self.counts.misplaced += 1
         elif channel == LINK and isinstance(message, Frame):
-            self._take_frame(peer, link, message, now, out)
+            if link.take(message, now):
+                self.repair.schedule(now, fast=True)
+            if not self.hearsay.frame(message, peer, link, now, out):
+                self._accuse(peer, now, out)
+            elif message.parting:
+                self.counts.left += 1
+                self._part_from(peer, now, out)
+                out.append((HANG_UP, peer))
         elif channel == SYNC and isinstance(message, Summary | Entries | Exchange):
             self._take_session(peer, stream, message, now, out)
         elif channel == CATALOG and isinstance(message, SchemaAsk):
@@ -343,16 +349,6 @@ class Core(Generic[P]):
         self._lose(peer, now, out)
         self._drop(self.dialling.left(peer))
 
-    def _take_frame(self, peer: P, link: Link, frame: Frame, now: int, out: list[Output[P]]) -> None:
-        if link.take(frame, now):
-            self.repair.schedule(now, fast=True)
-        if not self.hearsay.frame(frame, peer, link, now, out):
-            self._accuse(peer, now, out)
-        elif frame.parting:
-            self.counts.left += 1
-            self._part_from(peer, now, out)
-            out.append((HANG_UP, peer))
-
     def _accuse(self, peer: P, now: int, out: list[Output[P]]) -> None:
         """Leave a neighbour that passed on what no honest one would have taken: each one costs a verification."""
         self.counts.accused += 1
@@ -451,18 +447,23 @@ class Core(Generic[P]):
 
     def _finish(self, now: int, out: list[Output[P]]) -> list[Output[P]]:
         """Ask to be woken for what is due next."""
-        self._replicas.settle()
+        if self._replicas.heard_of:
+            self._replicas.settle()
         if self.catalog.due <= now:
             self._ask_schemas(now, out)
         if self.membership.events or self.membership.spread:
             self.hearsay.settle(now, out)
         due = min(
-            self.links.due,
+            self.links.outbox.due,
+            self.links.due_alone,
             self.catalog.due,
             self.exposing.due,
             self.repair.due if self.parameters.repair else NEVER,
-            self.liveness.due,
-            self.pulls.due,
+            self.liveness.detectors.due,
+            self.membership.due,
+            self.liveness.deny_due,
+            self.pulls.ask_due,
+            self.pulls.serving.due,
             self.dialling.due,
             self.epochs.due,
             self.ledger.expire_due,

@@ -118,7 +118,11 @@ class Detectors(Generic[P]):
 
     def heard(self, peer: P, now: int) -> None:
         """Note that anything at all came on a link."""
-        self._links[peer].heard(now)
+        detector = self._links[peer]
+        if now - detector.last > PING:
+            detector.heard(now)
+        else:
+            detector.last = now  # as `heard` would, without the call: this is done for each frame
 
     def look(self, now: int) -> tuple[list[P], list[P]]:
         """Return who is to be asked, and who has been silent for too long; when to look again is `due` then.

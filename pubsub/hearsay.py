@@ -11,7 +11,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from pubsub.accept import Acceptor, Verdict
+from pubsub.accept import COMMITTED, DUPLICATE, Acceptor, Verdict
 from pubsub.boundary import NOTIFY, PUBLISH, REFUSE, Output
 from pubsub.catalog import Catalog
 from pubsub.dialling import Dialling
@@ -34,6 +34,7 @@ from pubsub.suspicion import Suspicion
 
 P = TypeVar("P", bound=Hashable)
 
+BAD_SIGNATURE = Verdict.BAD_SIGNATURE
 # What a message of the topic must have come to, to be passed on: then its signature is valid.
 CHECKED = (Verdict.GAP, Verdict.BACKWARDS, Verdict.EQUIVOCATION, Verdict.OWN)
 HEARD = (Hearing.NEW, Hearing.WAITING, Hearing.OURSELVES, Hearing.AHEAD)
@@ -70,7 +71,7 @@ class Hearsay(Generic[P]):
             state = states[number] if number is not None and number < len(states) else None
             # most of what neighbours say has been said by another one: this is the inner loop of the network
             if state is not None and (
-                state.header is header or (header.repeats(state.header) and state.order == header.order)
+                state.header is header or (state.order == header.order and header.repeats(state.header))
             ):
                 known_already += 1
                 if number in dirty:
@@ -79,9 +80,10 @@ class Hearsay(Generic[P]):
                     del backlog[number]
                 continue
             asked = parcel.record.full and link.asked.pop(short_of(header.owner), self) is None
-            if self.record(parcel, peer, now, out, limited=not asked) is Verdict.BAD_SIGNATURE:
+            if self.record(parcel, peer, now, out, limited=not asked) is BAD_SIGNATURE:
                 return False
-        self.acceptor.counts[Verdict.DUPLICATE] += known_already
+        if known_already:
+            self.acceptor.counts[DUPLICATE] += known_already
         for notice in frame.notices:
             if self.notice(notice, peer, now, out) is Hearing.BAD_SIGNATURE:
                 return False
@@ -92,7 +94,8 @@ class Hearsay(Generic[P]):
             else:
                 self.counts.wants_served += 1
                 link.mark(self.ledger.numbers.of(state.owner), None, now)
-        self.links.look(link)
+        if link.due < self.links.due_alone:
+            self.links.look(link)
         return True
 
     def topic(self, message: Announcement | Parcel, now: int, out: list[Output[P]]) -> None:
@@ -115,18 +118,18 @@ class Hearsay(Generic[P]):
     def record(self, parcel: Parcel, peer: P | None, now: int, out: list[Output[P]], *, limited: bool) -> Verdict:
         """Judge a record from a neighbour, or (None) from the topic; pass on what is new and not on the topic."""
         accepted = self.acceptor.consider(parcel.record, now, limited=limited)
-        verdict, state = accepted.verdict, accepted.state
+        verdict, state, before = accepted.verdict, accepted.state, accepted.before
         if state is not None:
-            out.append((NOTIFY, Committed(state, accepted.before)))
-            self.membership.heard(state, now, is_new=accepted.before is None)
+            out.append((NOTIFY, Committed(state, before)))
+            self.membership.heard(state, now, is_new=before is None)
             self.replicas.heard(state, now)
             if parcel.schemas:
                 self.catalog.want(parcel.schemas, peer, now)
             if peer is not None and self.parameters.links:
                 number = accepted.number
-                self.links.outbox.mark(number, accepted.before, now)
+                self.links.outbox.mark(number, before, now)
                 self.links[peer].said[number] = state.header
-            if verdict is Verdict.COMMITTED:
+            if verdict is COMMITTED:
                 return verdict
         if accepted.proof is not None and self.acceptor.is_new(accepted.proof):
             out.append((NOTIFY, Convicted(accepted.proof)))

@@ -30,16 +30,17 @@ class Ledger:
             `numbers`. To be read only.
         buckets: fingerprints over `states`.
         evicted: forgotten owners that had to make room before their time.
+        expire_due: when to `expire`, us; NEVER: nothing is remembered. It may be early.
     """
 
     __slots__ = (
         "_count",
-        "_expire_due",
         "_forgotten",
         "_max_forgotten",
         "_max_owners",
         "buckets",
         "evicted",
+        "expire_due",
         "numbers",
         "states",
     )
@@ -54,7 +55,7 @@ class Ledger:
         self._forgotten: OrderedDict[bytes, tuple[Order, int]] = OrderedDict()
         self._max_forgotten = max_forgotten
         self._max_owners = max_owners
-        self._expire_due = NEVER
+        self.expire_due = NEVER
         self.evicted = 0
 
     def __len__(self) -> int:
@@ -90,7 +91,7 @@ class Ledger:
     def commit(self, state: OwnerState) -> int:
         """Take over a state, which the caller has accepted; return its owner's number."""
         states = self.states
-        number = self.numbers.find(state.owner)
+        number = self.numbers.by_owner.get(state.owner)
         if number is None:
             number = self.numbers.of(state.owner)
         if number >= len(states):
@@ -123,7 +124,7 @@ class Ledger:
         self.numbers.release(owner)
         self._forgotten[short_of(owner)] = (state.order, until)
         self._forgotten.move_to_end(short_of(owner))
-        self._expire_due = min(self._expire_due, until)
+        self.expire_due = min(self.expire_due, until)
         while len(self._forgotten) > self._max_forgotten:
             self._forgotten.popitem(last=False)
             self.evicted += 1
@@ -134,11 +135,6 @@ class Ledger:
         if number is None or state is None:
             raise KeyError(owner)
         self.buckets.hide(number, state)
-
-    @property
-    def expire_due(self) -> int:
-        """When to `expire`, us; NEVER: nothing is remembered. It may be early."""
-        return self._expire_due
 
     def renew(self, owner: bytes, until: int) -> None:
         """Remember an owner that was forgotten for longer: somebody still has it."""
@@ -151,7 +147,7 @@ class Ledger:
         due = [short for short, (_, until) in self._forgotten.items() if until <= now]
         for short in due:
             del self._forgotten[short]
-        self._expire_due = min([until for _, until in self._forgotten.values()], default=NEVER)
+        self.expire_due = min([until for _, until in self._forgotten.values()], default=NEVER)
         return len(due)
 
     def forgotten(self) -> Iterator[tuple[bytes, Order]]:

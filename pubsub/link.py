@@ -187,7 +187,12 @@ class Link:
             if not said:
                 parcels = [parcel for _, _, parcel in batch]
             else:
-                parcels = [p for n, _, p in batch if n not in said or _is_older(said[n], p.record.header)]
+                parcels = [
+                    parcel
+                    for number, _, parcel in batch
+                    if (header := said.get(number)) is None
+                    or (header is not parcel.record.header and _is_older(header, parcel.record.header))
+                ]
             waiting = False
         else:
             self._take_in(batch)
@@ -235,9 +240,9 @@ class Link:
         if not parcels and not wants and not notices and not self._ping and not self._part and not self._owing:
             self.due = now + self.tau if waiting else NEVER
             return None
-        grant = self._received + WINDOW
+        self._advertised = grant = self._received + WINDOW
         frame = Frame(tuple(parcels), grant, wants, self._ping, notices, self._sent, self._part)
-        self._advertised, self._ping, self._part, self._owing = grant, False, False, False
+        self._ping = self._part = self._owing = False
         self._sent += frame.load
         self.last_flush = now
         self.due = now + self.tau if waiting or self.wants or self.notices else NEVER
@@ -275,4 +280,4 @@ class Link:
 
 
 def _is_older(header: Header, other: Header) -> bool:
-    return header is not other and header.order < other.order
+    return header.order < other.order

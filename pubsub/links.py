@@ -26,9 +26,11 @@ class Links(dict[P, Link]):
     Attributes:
         outbox: what all neighbours are to be told.
         ended: what the links have done that are gone.
+        due_alone: when to `flush` what some neighbour alone is to be told, us; NEVER: nothing. It may be early. The
+            outbox has a time of its own.
     """
 
-    __slots__ = ("_due", "_ledger", "_streams", "ended", "outbox", "owner_of", "tau")
+    __slots__ = ("_ledger", "_streams", "due_alone", "ended", "outbox", "owner_of", "tau")
 
     def __init__(
         self, ledger: Ledger, tau: int, pace: int = PACE, owner_of: Callable[[P], bytes | None] | None = None
@@ -40,12 +42,7 @@ class Links(dict[P, Link]):
         self.tau = tau
         self._ledger = ledger
         self._streams: dict[P, int] = {}  # the newest one that was opened from this side
-        self._due = NEVER  # the first of all links', or before it
-
-    @property
-    def due(self) -> int:
-        """When to `flush`, us; NEVER: there is nothing to say. It may be early."""
-        return min(self.outbox.due, self._due)
+        self.due_alone = NEVER
 
     def up(self, peer: P, now: int, dialed_by_us: bool) -> Link:
         """Begin to talk to a neighbour."""
@@ -74,8 +71,8 @@ class Links(dict[P, Link]):
 
     def look(self, link: Link) -> None:
         """Note when a link is to be flushed: to be called after it was given something to say."""
-        if link.due < self._due:
-            self._due = link.due
+        if link.due < self.due_alone:
+            self.due_alone = link.due
 
     def announce(self, notice: Notice, source: P | None, now: int) -> int:
         """Tell all neighbours but the source of something beside records; return how many that are."""
@@ -103,7 +100,7 @@ class Links(dict[P, Link]):
                 if link.said:
                     link.said = {}
             return out
-        if self._due <= now:
+        if self.due_alone <= now:
             return self._send([(peer, link) for peer, link in self.items() if link.due <= now], now, [], 0)
         return []
 
@@ -113,12 +110,16 @@ class Links(dict[P, Link]):
             frame = link.flush(now, batch, total, self._delta)
             if frame is not None:
                 out.append((SEND, peer, LINK, 0, frame))
-        self._due = min([link.due for link in self.values()], default=NEVER)
+        self.due_alone = min([link.due for link in self.values()], default=NEVER)
         return out
 
     def _delta(self, number: int, before: OwnerState | None) -> Parcel | None:
         state = self._ledger.states[number]
-        return None if state is None or state is before else parcel_of(state, before)
+        if state is None or state is before:
+            return None
+        # most often there is one: this is `parcel_of` without the call
+        key = before.header.root if before is not None and before.header.epoch == state.header.epoch else None
+        return state.parcels.get(key) or parcel_of(state, before)
 
 
 def parcel_of(state: OwnerState, before: OwnerState | None = None) -> Parcel:

@@ -40,6 +40,7 @@ from pubsub.hlc import wall_ms_of
 from pubsub.identity import Domain, Identity
 from pubsub.ledger import Ledger
 from pubsub.members import Event, Hearing, Member, MemberChanged, MemberForgotten, MemberHidden, Status
+from pubsub.record import BYE
 from pubsub.state import OwnerState
 from pubsub.suspicion import Suspicion, suspect
 
@@ -90,6 +91,7 @@ class Membership:
         counts: how often each kind of hearing was given.
         early: statements whose target or witness is not known yet.
         withheld: own statements that came too fast.
+        due: when `expire` has something to do, us; NEVER: nothing. It may be early.
     """
 
     def __init__(
@@ -122,6 +124,7 @@ class Membership:
         self.early = Early()
         self.counts: dict[Hearing, int] = dict.fromkeys(Hearing, 0)
         self.withheld = 0
+        self.due = NEVER
 
     # -- what is known
 
@@ -157,11 +160,6 @@ class Membership:
         active = list(self.active())
         return active if len(active) <= MAX_RETOLD else rng.sample(active, MAX_RETOLD)
 
-    @property
-    def due(self) -> int:
-        """When `expire` has something to do, us; NEVER: nothing. It may be early."""
-        return self._heap[0][0] if self._heap else NEVER
-
     def __len__(self) -> int:
         return len(self._cases)
 
@@ -179,7 +177,7 @@ class Membership:
         To be called for each: for who is alive it costs one look-up.
         """
         owner = state.owner
-        if owner in self._cases or state.header.is_bye:
+        if owner in self._cases or state.header.flags & BYE:
             self._review(state, now)
         if is_new and self.early:
             for suspicion in self.early.take(owner):
@@ -388,6 +386,7 @@ class Membership:
                 case.is_hidden = True
                 self.events.append(MemberHidden(owner))
                 self._put_off(owner, case, now + self._half)
+        self.due = heap[0][0] if heap else NEVER
 
     def _fade(self, owner: bytes, case: _Case, age_ms: int, now: int) -> None:
         """Begin to forget an owner that is dead or left, and was so before this peer learned of it, as it seems."""
@@ -402,3 +401,4 @@ class Membership:
         if len(self._heap) > 16 + 4 * len(self._cases):  # most of it is of the past
             live = {(c.due, o) for o, c in self._cases.items()}
             self._heap = sorted(entry for entry in self._heap if (entry[0], entry[2]) in live)
+        self.due = self._heap[0][0]

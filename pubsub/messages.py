@@ -68,9 +68,9 @@ class Parcel:
         return cls(record, len(record.encode(short=True)) + 2, schemas)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Frame:
-    """One message on the link of a connection.
+    """One message on the link of a connection. It is not to be changed; to have it frozen would take 2 us more of each.
 
     Attributes:
         parcels: records, the longest waiting first.
@@ -98,16 +98,14 @@ class Frame:
     def __post_init__(self) -> None:
         """Add up the sizes: they are asked for at each step of the way."""
         parcels, wants, notices = self.parcels, self.wants, self.notices
-        load = sum([p.size for p in parcels])
-        size = 2 + width(self.grant) + width(self.sent) + width(len(parcels)) + width(len(wants)) + width(len(notices))
-        size += load + SHORT_BYTES * len(wants)
-        object.__setattr__(self, "load", load)
-        object.__setattr__(self, "size", size + _size_of(notices) if notices else size)
-
-
-def _size_of(notices: tuple[Notice, ...]) -> int:
-    sizes = [len(notice.encode()) for notice in notices]  # they are rare
-    return sum([width(size) + size for size in sizes])
+        self.load = load = sum([p.size for p in parcels])
+        size = 4 + width(self.grant) + width(self.sent) + width(len(parcels)) + load  # two counts of 0 take a byte each
+        if wants:
+            size += width(len(wants)) - 1 + SHORT_BYTES * len(wants)
+        if notices:
+            sizes = [len(notice.encode()) for notice in notices]
+            size += width(len(notices)) - 1 + sum([width(length) + length for length in sizes])
+        self.size = size
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,10 @@ class Pulls(Generic[P]):
         rng: spreads retries.
         peer_of: returns the neighbour that an owner is, if it is connected.
         open_stream: returns a new number for a stream to a neighbour.
+
+    Attributes:
+        serving: what others pull from here.
+        ask_due: when there is something to ask, or to give up, us.
     """
 
     def __init__(
@@ -133,7 +137,7 @@ class Pulls(Generic[P]):
     ) -> None:
         self.counts = PullCounts()
         self.serving: Serving[P] = Serving()
-        self._due = NEVER
+        self.ask_due = NEVER
         self._rng = rng
         self._peer_of = peer_of
         self._open_stream = open_stream
@@ -143,7 +147,7 @@ class Pulls(Generic[P]):
     @property
     def due(self) -> int:
         """When `timer` is to be called, us."""
-        return min(self._due, self.serving.due)
+        return min(self.ask_due, self.serving.due)
 
     # -- this peer asks
 
@@ -296,4 +300,4 @@ class Pulls(Generic[P]):
                 due = min(due, pull.deadline)
             elif pull.waiting and under_way[pull.peer] < MAX_SESSIONS:  # else the next answer makes room
                 due = min(due, pull.ready)
-        self._due = max(due, now)
+        self.ask_due = max(due, now)

@@ -164,6 +164,9 @@ class Replicas:
         find: returns a schema by its hash, if it is known.
         wall: the wall clock, ms since 1970.
         own: this peer's public key: there are no replicas of its own machines.
+
+    Attributes:
+        heard_of: states that `settle` has yet to look at; with the time, if the record is new.
     """
 
     def __init__(
@@ -174,7 +177,7 @@ class Replicas:
         self._wall = wall
         self._own = own
         self._owners: dict[bytes, dict[str, Replica]] = {}
-        self._heard: list[tuple[OwnerState, int | None]] = []  # with the time, if the record is new
+        self.heard_of: list[tuple[OwnerState, int | None]] = []
 
     def get(self, owner: bytes, machine_id: str) -> Replica | None:
         """Return the replica of a machine; None if no such machine is known, or its schema is not, yet."""
@@ -208,19 +211,19 @@ class Replicas:
     def heard(self, state: OwnerState, now: int) -> None:
         """Note an accepted record. What it means to replicas comes with `settle`: once the core is at rest."""
         if state.owner in self._owners:
-            self._heard.append((state, now))
+            self.heard_of.append((state, now))
 
     def learned(self, hash: bytes) -> None:
         """Note a schema that somebody's machine may have been waiting for."""
         for owner in self._owners:
             state = self._ledger.get(owner)
             if state is not None and any(machine.schema == hash for machine in state.values()):
-                self._heard.append((state, None))
+                self.heard_of.append((state, None))
 
     def settle(self) -> None:
         """Bring the replicas to what was noted, one record after the other."""
-        while self._heard:
-            state, then = self._heard.pop(0)
+        while self.heard_of:
+            state, then = self.heard_of.pop(0)
             named = _named(state)
             for replica in list(self._owners.get(state.owner, {}).values()):
                 if then is not None:

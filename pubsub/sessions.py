@@ -82,16 +82,18 @@ class Session:
         parcel_of: Callable[[OwnerState], Parcel],
         push: list[Parcel],
     ) -> None:
-        theirs = {short: what for short, *what in found}
-        for short, state in offered.offered(at, self.buckets):
-            mine, other = [*state.order, state.mark], theirs.pop(short, None)
-            if other is None or mine > other:
+        theirs = {entry[0]: entry for entry in found}
+        for mine, state in offered.offered(at, self.buckets):
+            other = theirs.pop(mine[0], None)
+            if other == mine:
+                continue
+            if other is None or mine > other:  # of entries that begin with the same short form, the newer is the larger
                 if self._room > 0:  # the rest in a later session
                     parcel = parcel_of(state)
                     push.append(parcel)
                     self._room -= parcel.size
-            elif other > mine:
-                self._want(short)
+            else:
+                self._want(mine[0])
         for short in theirs:
             self._want(short)
 

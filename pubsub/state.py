@@ -69,7 +69,7 @@ class OwnerState(Mapping[int, MachineState]):
     ``header`` is the signed header that covers exactly this; ``owner`` and ``order`` are the header's.
     """
 
-    __slots__ = ("_machines", "header", "mark", "order", "owner", "parcels", "successors")
+    __slots__ = ("_machines", "entry", "header", "mark", "order", "owner", "parcels", "successors")
 
     def __init__(self, header: Header, machines: Mapping[int, MachineState]) -> None:
         self.header = header
@@ -78,6 +78,8 @@ class OwnerState(Mapping[int, MachineState]):
         self._machines = machines
         self.mark = int.from_bytes(header.rank[:4], "big")
         """32 bits for fingerprints: of no linear code, whose changes could cancel each other out by XOR."""
+        self.entry: tuple[bytes, int, int, int] | None = None
+        """What repair says of it, once somebody has asked: short form, epoch, version, mark."""
         self.successors: dict[int, tuple[Record, OwnerState | None]] | None = None
         """What records made of this state, by their `id`; only `SharedMerge` fills it."""
         self.parcels: dict[bytes | None, Any] = {}

@@ -43,22 +43,25 @@ class Latency(Checker):
 
     def notified(self, now: int, peer: int, event: object) -> None:
         """Take the time."""
-        if isinstance(event, Published):
-            self._published.setdefault(event.state.owner, {})[event.state.order] = now
-        elif isinstance(event, Committed):
+        if isinstance(event, Committed):
             self.commits += 1
-            header, before = event.state.header, event.before
-            published = self._published.get(header.owner)
-            began = None if published is None else published.get(header.order)
+            state, before = event
+            published = self._published.get(state.owner)
+            began = None if published is None else published.get(state.order)
             if began is None or published is None:
                 return  # not what its owner published: other checkers have a word for that
             self._note(now - began)
-            if before is None or before.header.epoch != header.epoch or before.header.version == header.version - 1:
+            if before is None:
                 return
-            for overtaken in range(before.header.version + 1, header.version):
-                began = published.get((header.epoch, overtaken))
+            (old_epoch, old), (epoch, version) = before.order, state.order
+            if old + 1 == version or old_epoch != epoch:
+                return
+            for overtaken in range(old + 1, version):
+                began = published.get((epoch, overtaken))
                 if began is not None:
                     self._note(now - began)
+        elif isinstance(event, Published):
+            self._published.setdefault(event.state.owner, {})[event.state.order] = now
 
     def _note(self, took: int) -> None:
         at = took // BIN

@@ -234,6 +234,7 @@ class Simulation:
         queue, network, notes = self.queue, self.network, self._trace.notes
         receive, note, send, admit = self._receive, notes.append, network.send, network.admit
         counts, tick_us, watched = network.counts, queue.tick_us, self._watched
+        notified = self._listening()
         while (bucket := queue.advance(last)) is not None:
             self.now = now = queue.tick * tick_us
             delivered = 0
@@ -255,17 +256,23 @@ class Simulation:
                 else:
                     outputs = self._gossip(now, source, target, stream_number, message)
                 for out in outputs:
-                    if out[0] == SEND:
-                        send(now, target, out[1], out[2], out[3], out[4])
-                    elif out[0] == NOTIFY:
+                    if out[0] == NOTIFY:
                         note(trace.NOTIFIED_KEY | target << trace.PEER_SHIFT)
-                        for checker in self.checkers:
-                            checker.notified(now, target, out[1])
+                        for notify in notified:
+                            notify(now, target, out[1])
+                    elif out[0] == WAKE:
+                        self._wake(target, out[1])
+                    elif out[0] == SEND:
+                        send(now, target, out[1], out[2], out[3], out[4])
                     else:
                         self._act(target, (out,))
             counts.delivered += delivered
             self._events += len(bucket)
             self._trace.end_tick(queue.tick)
+
+    def _listening(self) -> list[Callable[[int, int, object], None]]:
+        """Return what is to be called at each `NOTIFY`: as with deliveries, of those that override it."""
+        return [c.notified for c in self.checkers if type(c).notified is not Checker.notified]
 
     def _gossip(self, now: int, source: int, target: int, number: int, envelope: Message) -> Outputs[int]:
         topic, node = self.topic, self.nodes[target]
@@ -283,22 +290,23 @@ class Simulation:
 
     def _act(self, peer: int, outputs: Outputs[int]) -> None:
         """Carry out what a node wants."""
+        now, send = self.now, self.network.send
         for out in outputs:
             if out[0] == SEND:
-                self.network.send(self.now, peer, out[1], out[2], out[3], out[4])
+                send(now, peer, out[1], out[2], out[3], out[4])
             elif out[0] == WAKE:
                 self._wake(peer, out[1])
             elif out[0] == NOTIFY:
                 self._trace.note(trace.NOTIFIED, peer)
-                for checker in self.checkers:
-                    checker.notified(self.now, peer, out[1])
+                for notify in self._listening():
+                    notify(now, peer, out[1])
             elif out[0] == PUBLISH:
                 if self.topic:
-                    self.topic.publish(self.now, peer, out[1])
+                    self.topic.publish(now, peer, out[1])
             elif out[0] == DIAL:
-                self.connections.dial(self.now, peer, out[1])
+                self.connections.dial(now, peer, out[1])
             elif out[0] == HANG_UP:
-                self.connections.hang_up(self.now, peer, out[1])
+                self.connections.hang_up(now, peer, out[1])
                 if self.topic:
                     self.topic.unlinked(peer, out[1])
 
