@@ -94,7 +94,7 @@ if TYPE_CHECKING:
     from asyncmachine.history_log import HistoryLog
     from asyncmachine.mirror_log import Mirror, open_mirror
     from asyncmachine.observer import Observer, open_observer
-    from graph.errors import GraphError, NotInGraphError, NotRecordedError, TakenOverError
+    from graph.errors import BeyondHorizonError, GraphError, NotInGraphError, NotRecordedError, TakenOverError
     from graph.formats import graph_formats
     from graph.graph import Graph
     from graph.parts import EdgeKey, Link, Vertex, machine_vertex, peer_vertex, state_vertex
@@ -190,6 +190,7 @@ _LATE = {
         ),
         "history",
     ),
+    "BeyondHorizonError": "graph.errors",
     "EdgeKey": "graph.parts",
     "ExposeError": "pubsub.errors",
     "Graph": "graph.graph",
@@ -228,6 +229,7 @@ __all__ = [
     "EXCEPTION",
     "AsyncMachineError",
     "Basic",
+    "BeyondHorizonError",
     "BindError",
     "Binding",
     "Breakpoint",
