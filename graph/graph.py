@@ -11,19 +11,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
 from graph.feed import MachineFeed
 from graph.live import LiveGraph
 from graph.parts import Change
-from graph.spans import Difference
+from graph.spans import Difference, difference
 from graph.timeline import Timeline
 from graph.view import View
+from history.times import parse_span
 from machine import Reader
 
 if TYPE_CHECKING:
     from graph.peers import PeerFeed
     from pubsub.peer import Peer
+
+KEEP: Final = 500_000  # changes
 
 
 class Graph:
@@ -35,6 +39,8 @@ class Graph:
         peer: what it knows of its network is in the graph, too, and machines of this process are its own.
         peer_of: returns the id of the peer whose machine a reader is; by default all are of this process, or of `peer`,
             but for replicas.
+        keep: changes that it remembers, at least; half a million take some 200 MB. None: all.
+        max_age: for how long it remembers them at least: a span such as ``"2h"``. None: for ever.
 
     Attributes:
         live: the graph as it is now, to be added to by hand.
@@ -47,9 +53,13 @@ class Graph:
         *,
         peer: Peer | None = None,
         peer_of: Callable[[Reader], str] | None = None,
+        keep: int | None = KEEP,
+        max_age: str | timedelta | None = None,
     ) -> None:
+        if keep is not None and keep < 1:
+            raise ValueError(f"keep={keep}: at least one change is remembered; None is for all")
         self.live = LiveGraph(stamp or increasing(time.time_ns))
-        self._past = Timeline()
+        self._past = Timeline(keep=keep, max_age=None if max_age is None else parse_span(max_age))
         self.live.listen(self._past.apply)
         if peer is None:
             self._feed = MachineFeed(self.live, peer_of or (lambda reader: ""))
@@ -82,16 +92,40 @@ class Graph:
         if self.peers is not None:
             self.peers.stop()
 
+    @property
+    def horizon(self) -> int:
+        """The first moment that it remembers, ns since 1970; 0: it has forgotten nothing."""
+        return self._past.horizon
+
+    @property
+    def forgotten(self) -> int:
+        """How many changes it has forgotten, see `keep` and `max_age`."""
+        return self._past.forgotten
+
     def as_of(self, at: int | None = None) -> View:
-        """Return the graph as it was at a time, ns since 1970; None: as it is now. It does not change any more."""
+        """Return the graph as it was at a time, ns since 1970; None: as it is now. It does not change any more.
+
+        Raises:
+            BeyondHorizonError: it has forgotten that.
+        """
         return self._past.as_of(at)
 
     def diff(self, t1: int, t2: int | None = None) -> Difference:
-        """Return what has come and what has gone from one time to another; None: to now."""
-        return self._past.diff(t1, t2)
+        """Return what has come and what has gone from one time to another; None: to now.
 
-    def changes(self, after: int = 0) -> Iterator[Change]:
-        """Yield each change behind a number, in order: replayed from the first they make the same graph."""
+        Raises:
+            BeyondHorizonError: it has forgotten one of them.
+        """
+        return difference(self.as_of(t1), self.as_of(t2))
+
+    def changes(self, after: int | None = None) -> Iterator[Change]:
+        """Yield each change behind a number, in order; None: each that it remembers.
+
+        Replayed from the first they make the same graph.
+
+        Raises:
+            GraphError: it has forgotten some of them.
+        """
         return self._past.changes(after)
 
     def listen(self, listener: Callable[[Change], object]) -> None:

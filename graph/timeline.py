@@ -2,28 +2,51 @@
 
 A timeline is fed with changes, and keeps them in columns: a row for each time that something was there. So "as of T" is
 one comparison of two columns with T, however much has happened since; what one does with the answer costs what it
-touches. Memory grows with the changes.
+touches.
+
+Memory grows with the changes, so a timeline may have a limit. Beyond that it lets go of the oldest changes, a fifth of
+them at once, and of what had gone by then; what is there stays. What is left is complete from its *horizon* on.
 """
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from typing import Final
 
-from graph.errors import GraphError
+import numpy as np
+
+from graph.columns import OPEN
+from graph.errors import BeyondHorizonError, GraphError
 from graph.parts import Change, Key, Part, Vertex
 from graph.spans import Difference, Spans, difference
 from graph.view import View
 
+LOOK: Final = 1024  # changes between two looks at their age
+
 
 class Timeline(Spans):
-    """The past of one graph, and its present."""
+    """The past of one graph, and its present.
 
-    def __init__(self, changes: Iterable[Change] = ()) -> None:
+    Args:
+        changes: the first ones.
+        keep: changes that are kept; up to a quarter more. None: all.
+        max_age: ns for which they are kept; up to a fifth of them may be older. None: for ever.
+
+    Attributes:
+        keep, max_age: as given.
+        horizon: the first moment that is known, ns since 1970; 0: nothing was let go.
+        forgotten: changes that were let go.
+    """
+
+    def __init__(self, changes: Iterable[Change] = (), *, keep: int | None = None, max_age: int | None = None) -> None:
         super().__init__()
         self._changes: list[Change] = []
         self._open: dict[Key, int] = {}  # the row of each part that is there now
         self._latest = 0
+        self.keep, self.max_age = keep, max_age
+        self.horizon = self.forgotten = 0
         for change in changes:
             self.apply(change)
 
@@ -56,16 +79,73 @@ class Timeline(Spans):
         else:
             columns = self.vertices if isinstance(change.key, Vertex) else self.edges
             columns.until[self._open.pop(change.key)] = change.at
+        if self.keep is not None and len(self._changes) > max(self.keep + self.keep // 4, 1):
+            self._forget(len(self._changes) - max(self.keep, 1))
+        elif self.max_age is not None and change.number % LOOK == 0:
+            self._forget_the_old(change.at - self.max_age)
 
     def as_of(self, at: int | None = None) -> View:
-        """Return the graph as it was at a time, ns since 1970; None: as it is now."""
+        """Return the graph as it was at a time, ns since 1970; None: as it is now.
+
+        Raises:
+            BeyondHorizonError: it was let go.
+        """
+        if at is not None and at < self.horizon:
+            raise BeyondHorizonError(at, self.horizon)
         return self.view(self._latest if at is None else at)
 
     def diff(self, t1: int, t2: int | None = None) -> Difference:
-        """Compare two times."""
+        """Compare two times.
+
+        Raises:
+            BeyondHorizonError: one of them was let go.
+        """
         return difference(self.as_of(t1), self.as_of(t2))
 
-    def changes(self, after: int = 0) -> Iterator[Change]:
-        """Yield the changes behind a number, in order."""
+    def changes(self, after: int | None = None) -> Iterator[Change]:
+        """Yield the changes behind a number, in order; None: all that are kept.
+
+        Raises:
+            GraphError: some of them were let go.
+        """
+        if after is None:
+            after = 0
+        elif self.forgotten and after < self._changes[0].number - 1:
+            raise GraphError(
+                f"the changes after {after} are beyond the horizon: they are kept after {self._changes[0].number - 1}"
+            )
         first = bisect_right(self._changes, after, key=lambda change: change.number)
-        yield from self._changes[first:]
+        return iter(self._changes[first:])
+
+    # -- inner
+
+    def _forget_the_old(self, before: int) -> None:
+        """Let go of changes from before a time, if it is a fifth of them: each time all that is kept is copied."""
+        if self._changes[len(self._changes) // 5].at < before:
+            self._forget(min(bisect_right(self._changes, before, key=lambda change: change.at), len(self._changes) - 1))
+
+    def _forget(self, count: int) -> None:
+        """Let go of so many changes, and of the rows of what had gone by then."""
+        if count < 1:
+            return
+        self.horizon = self._changes[count - 1].at
+        del self._changes[:count]
+        self.forgotten += count
+        horizon = self.horizon
+        self.vertices, self.edges = self.vertices.without(horizon), self.edges.without(horizon)
+        self._open = {
+            columns.keys[row]: row
+            for columns in (self.vertices, self.edges)
+            for row in np.nonzero(np.array(columns.until, dtype=np.int64) == OPEN)[0].tolist()
+        }
+        self._renumber()
+
+    def _renumber(self) -> None:
+        """Count only the vertices that some row is of."""
+        both = (self.vertices, self.edges)
+        used = np.unique(np.concatenate([np.array(columns.ends, dtype=np.int64) for columns in both]))
+        for columns in both:
+            columns.ends = array("q", np.searchsorted(used, np.array(columns.ends, dtype=np.int64)).tobytes())
+        chosen = dict.fromkeys(used.tolist())
+        names = (vertex for vertex, number in self._numbers.items() if number in chosen)
+        self._numbers = {vertex: number for number, vertex in enumerate(names)}

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graph.errors import GraphError
+from graph.errors import BeyondHorizonError, GraphError
 from graph.live import LiveGraph
-from graph.parts import Change, EdgeKey, Key, Link, Vertex, machine_vertex, peer_vertex, state_vertex
+from graph.parts import Change, EdgeKey, Key, Link, Part, Vertex, machine_vertex, peer_vertex, state_vertex
 from graph.timeline import Timeline
+from graph.view import View
 
 VERTICES = [
     *(peer_vertex(p) for p in "pq"),
@@ -75,6 +76,55 @@ def test_the_graph_as_of_any_moment_is_the_one_that_was_then(done: list[tuple[bo
         back = timeline.diff(at, None)
         now = {part.key for part in graph}
         assert {part.key for part in back.went} == {part.key for part in parts} - now  # type: ignore[attr-defined]
+
+
+@given(steps, st.integers(1, 20), st.integers(1, 20))
+def test_what_is_forgotten_is_refused_and_the_rest_is_as_it_was(
+    done: list[tuple[bool, Key, tuple[str, ...]]], keep: int, max_age: int
+) -> None:
+    graph, changes = told()
+    play(graph, done)
+    whole, views = Timeline(changes), list[tuple[View, list[Part]]]()
+    for some in (Timeline(keep=keep), Timeline(max_age=max_age), Timeline(keep=keep, max_age=max_age)):
+        for change in changes:
+            some.apply(change)
+            views.append((view := some.as_of(), list(view)))
+            assert some.as_of(some.horizon).at == some.horizon
+        kept = changes[some.forgotten :]
+        if some.keep is not None:
+            assert len(kept) <= max(keep + keep // 4, 1)
+        assert list(some.changes()) == list(some.changes(some.forgotten)) == kept
+        for change in changes:
+            if change.at >= some.horizon:
+                assert list(some.as_of(change.at)) == list(whole.as_of(change.at))
+                assert some.diff(change.at) == whole.diff(change.at)
+                assert some.as_of(change.at).components() == whole.as_of(change.at).components()
+            else:
+                with pytest.raises(BeyondHorizonError, match="is beyond the horizon: it is kept from"):
+                    some.as_of(change.at)
+        if some.forgotten:
+            with pytest.raises(GraphError, match=f"the changes after 0 .* are kept after {some.forgotten}"):
+                some.changes(0)
+    assert all(list(view) == parts for view, parts in views)
+
+
+def test_what_has_gone_long_ago_takes_no_memory() -> None:
+    clock = count(1)
+    graph = LiveGraph(lambda: next(clock))
+    by_count, by_age = Timeline(keep=1000), Timeline(max_age=1000)
+    for timeline in (by_count, by_age):
+        graph.listen(timeline.apply)
+    graph.add_vertex(stays := peer_vertex("stays"))
+    for n in range(5000):
+        graph.add_vertex(peer_vertex(str(n)))
+        graph.add_edge(EdgeKey(Link.CONNECTION, stays, peer_vertex(str(n))))
+        graph.remove_vertex(peer_vertex(str(n)))
+        graph.remove_edge(EdgeKey(Link.CONNECTION, stays, peer_vertex(str(n))))
+    for timeline, most in ((by_count, 1250), (by_age, 1000 * 5 // 4 + 1024)):
+        assert timeline.forgotten + len(list(timeline.changes())) == graph.last
+        assert len(list(timeline.changes())) <= most
+        assert max(len(timeline.vertices), len(timeline.edges), len(timeline._numbers)) <= most
+        assert [part.key for part in timeline.as_of()] == [stays]
 
 
 @given(steps)

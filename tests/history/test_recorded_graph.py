@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from graph import keeper, window
 from graph import past as past_module
 from graph.errors import BeyondHorizonError, GraphError, NotRecordedError, TakenOverError
+from graph.graph import Graph
 from graph.parts import EdgeKey, Key, Kind, Link, Part, Vertex, machine_vertex, peer_vertex, state_vertex
 from graph.past import PastGraph
 from graph.recorder import RecordedGraph, open_graph
@@ -338,6 +339,26 @@ class Counting(MemoryGraphs):
         for row in super().came(edges, life, after, until):
             self.read += 1
             yield row
+
+
+async def test_a_recorded_graph_reads_from_the_database_what_it_has_forgotten(place: Place, kept: Kept) -> None:
+    async with kept(place) as history, open_graph(history, keep=10) as graph:
+        moments = []
+        for n in range(40):
+            graph.live.add_vertex(peer_vertex(str(n)))
+            moments.append(history.clock.stamp())
+        with pytest.raises(BeyondHorizonError):  # it is not stored yet
+            graph.as_of(moments[0])
+        await graph.sync()
+        assert graph.forgotten == 30
+        assert moments[28] < graph.horizon < moments[29]
+        assert [len(graph.as_of(at)) for at in moments] == list(range(1, 41))
+        assert [str(part.key) for part in graph.diff(moments[0], moments[-1]).came] == [str(n) for n in range(1, 40)]
+        await history.prune(max_age="1h")
+        with pytest.raises(GraphError, match="the changes after 3 are beyond the horizon: they are kept after 30"):
+            graph.changes(3)
+    with pytest.raises(ValueError, match="keep=0: at least one change"):
+        Graph(keep=0)
 
 
 async def test_a_large_graph_is_read_from_a_checkpoint_or_row_by_row_if_that_is_damaged(
