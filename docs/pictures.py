@@ -1,17 +1,20 @@
 """Make the pictures of the README and the pages, from real runs.
 
-    python docs/pictures.py
+    python docs/pictures.py [demo.svg] [graph.svg] [page.png]
 
 * `demo.svg`: what `am demo` shows in a terminal, at 2013-02-09T02:00Z of the replay.
 * `graph.svg`: the graph of an airport and its flights at that time.
+* `page.png`: the page over the history of the whole demo, at that time. It needs Debian's chromium.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -34,6 +37,7 @@ from graph.graph import Graph, increasing
 from graph.parts import Link
 from graph.svg import to_svg
 
+AM = Path(sys.executable).with_name("am")
 WIDTH = 88  # characters
 FORMAT = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)  # it would fetch a font
 
@@ -95,14 +99,44 @@ async def draw_graph() -> str:
     return to_svg(graph.as_of(), links=(Link.PIPE_ADD, Link.PIPE_REMOVE, Link.REQUIRE))
 
 
+def photograph_page(url: str, path: Path) -> None:
+    """Serve a history of the demo as `am web` does, and take a picture of it in a browser."""
+    from playwright.sync_api import sync_playwright
+
+    command = [str(AM), "web", "--history", url, "--address", "127.0.0.1:0", "--json"]
+    states = "Cancelled,Delayed,Airborne,Landed,Scheduled,Parked"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, sync_playwright() as playwright:
+        assert server.stdout is not None
+        site = json.loads(server.stdout.readline())["url"].rstrip("/")
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--headless", "--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1440, "height": 810}, color_scheme="light")
+        page.goto(f"{site}/#at={am.format_time(MOMENT)}&s={states}")
+        page.wait_for_selector('#graph[data-ready="true"]', state="attached")
+        page.fill("#search", "JFK")
+        page.press("#search", "Enter")
+        page.wait_for_selector("#lanes .lane")
+        page.click("#zoom-fit")
+        page.wait_for_timeout(1500)  # what moves has come to rest
+        page.evaluate("document.activeElement.blur()")
+        page.screenshot(path=path)
+        browser.close()
+        server.terminate()
+
+
 def main() -> None:
-    """Make them all."""
-    (HERE / "graph.svg").write_text(trio.run(draw_graph))
+    """Make those that are asked for, or all."""
+    wanted = sys.argv[1:] or ["demo.svg", "graph.svg", "page.png"]
+    if "graph.svg" in wanted:
+        (HERE / "graph.svg").write_text(trio.run(draw_graph))
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(
-            legs=tuple(read_legs()), speed=2000.0, url=f"sqlite:///{folder}/demo.db", began=time.monotonic()
-        )
-        trio.run(run, settings, Photographer(HERE / "demo.svg"))
+        url = f"sqlite:///{folder}/demo.db"
+        if "demo.svg" in wanted:
+            settings = Settings(legs=tuple(read_legs()), speed=2000.0, url=url, began=time.monotonic())
+            trio.run(run, settings, Photographer(HERE / "demo.svg"))
+        if "page.png" in wanted:
+            whole = f"sqlite:///{folder}/whole.db"
+            subprocess.run([AM, "demo", "--speed", "max", "--no-tty", "--history", whole], check=True)
+            photograph_page(whole, HERE / "page.png")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ async () => {
   check("nonsense is refused", refused(() => time.parse("soon", 0n)), "RangeError");
   check("a day that is none is refused", refused(() => time.parse("2013-02-31T99:00Z", 0n)), "RangeError");
   check("lengths have two units", time.duration(3723n * time.SECOND), "1 h 2 min");
+  check("and are rounded", time.duration(2n * time.MINUTE - 1n), "2 min");
   check("ms go back and forth", time.fromMs(time.toMs(at)) / 1000n, at / 1000n);
 
   const view = { ...link.START, at, machine: "a/b c,d#&=%", states: ["A,B", "C\\D"], kinds: [], collapsed: ["*", "!x"], tab: "log", owner: "ü" };

@@ -32,5 +32,5 @@ export function row(record, { at, name, peer, go, isNow = false, focus }) {
   return h(isNow ? "li.now-row" : "li", {}, h("button.plain", { type: "button", onclick: go, data: { f: focus } },
     h("span.when", {}, h("span", {}, short(moment, at)), h("span", {}, [name, peer].filter(Boolean).join(" · "))),
     h("span", {}, changes(record)),
-    record.mutation ? h("span.quiet", {}, asked(record)) : null));
+    record.mutation ? h("span.asked", {}, asked(record)) : null));
 }

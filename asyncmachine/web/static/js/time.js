@@ -79,7 +79,8 @@ export function parse(text, now) {
 
 /** Write a length of time in its two largest units. @param {bigint} length */
 export function duration(length) {
-  const left = length < 0n ? -length : length;
+  const whole = length < 0n ? -length : length;
+  const left = whole < SECOND ? whole : ((whole + MS / 2n) / MS) * MS; // a ns below two minutes is two minutes
   if (left < MS) return `${(Number(left) / 1e3).toFixed(0)} µs`;
   if (left < SECOND) return `${(Number(left) / 1e6).toFixed(0)} ms`;
   if (left < MINUTE) return `${(Number(left) / 1e9).toFixed(left < 10n * SECOND ? 1 : 0)} s`;
