@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from textwrap import fill
 from typing import Any
 
 from simulations import figure
@@ -83,7 +84,7 @@ class Page:
                 "",
                 f"**{scenario.question}**",
                 "",
-                self._filled(" ".join(study.answer.split())),
+                fill(self._filled(" ".join(study.answer.split())), 120, break_on_hyphens=False),
                 "",
                 *self._table(),
                 "",
