@@ -1,308 +1,228 @@
-"""Engine A against reality: the same peers, edges and changes on libp2p and in a simulation, side by side.
+"""Engine A against reality: the same scenario on libp2p and in a simulation, side by side.
 
 The simulated network is told one thing of the real one: how long a message takes between two peers that have nothing
 else to do. A second simulation is told what was measured in the network itself, where all peers share one process: how
 long its messages took, and how late its timers were. Where only the second one agrees, that is the reason.
 
-`--only NAME` runs one row, `--list` names them, `--runs` says how many of each, `--json` is for programs.
+By default the rows are 5, 10 and 20 peers at 10 and 100 changes/s. `--only NAME` runs one, `--list` names them and
+`--runs` says how many of each. `--scenario FILE` takes one of `am sim run` instead, with `--peers` of other sizes:
+`benchmarks/calibration.toml` has links of 10 to 30 ms. `--network` says what is between the peers: `loopback`, `relay`
+(a process that delays as the scenario says), or `netem` (the kernel does, in a network namespace of its own).
+`--report` writes a page, `--save` what it was made of, `--json` is for programs.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
+import json
 import multiprocessing
 import os
-import statistics
+import subprocess
 import sys
 import time
-from collections import defaultdict, deque
-from collections.abc import Callable
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic
+from typing import Any
 
+import msgspec
 import trio
-from rich.console import Console
-from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)  # not this folder, whose names would hide the packages
 
-from benchmarks.harness import Figure, Report
-from machine import Machine, Schema, State
-from pubsub.boundary import LINK, NEVER, NOTIFY, SECOND, SEND, WAKE, Host, Message, Output, Outputs, P
+from benchmarks.witness import Case, Watch, Witness
+from pubsub.boundary import SECOND, Host
 from pubsub.core import Core
 from pubsub.driver import Driver
-from pubsub.events import Committed, Published
-from pubsub.identity import Domain, Identity
+from pubsub.identity import Domain
 from pubsub.keys import NoDisk
-from pubsub.messages import Frame
 from pubsub.opening import wall_ms
-from pubsub.state import OwnerState
 from pubsub.transport.clock import now, sleep_until
 from pubsub.transport.libp2p import Libp2pTransport, open_libp2p
-from simulations.conditions import Conditions, Constant
-from simulations.seeds import derive, stream
+from simulations.calibration import Calibration, calibration_page, lines, save
+from simulations.conditions import Conditions, Constant, Latency
+from simulations.errors import SetupError
+from simulations.experiment import commit, parameters_of
+from simulations.outcome import Curve, Measure, Outcome
+from simulations.scenario import Scenario
+from simulations.scenario_check import conditions_of
+from simulations.scenario_file import find, read
+from simulations.scenario_network import Regular
+from simulations.scenario_parts import microseconds
+from simulations.seeds import stream
 from simulations.simulation import Simulation
-from simulations.topology import Pairs, regular
+from simulations.workload import Poisson
 
 SEED = 1
 DOMAIN = Domain("reality")
-Run = dict[str, dict[str, float]]
-"""Whose figures -> the figures."""
-STATES = [f"S{number}" for number in range(8)]
-SETTLE = 5 * SECOND  # us before the first change: all know each other, and repair has become rare
-QUIET = 2 * SECOND  # us after the last one
-SECONDS = 20.0
-GOAL = 1.2
+NETWORKS = ("loopback", "relay", "netem")
+POINTS = 200
+CLONE_NEWNET = 0x40000000  # of Linux, <sched.h>
+
+
+def preset(peers: int, rate: float, seconds: float = 20.0) -> Scenario:
+    """Return a row: up to four neighbours a peer, changes of random machines."""
+    return Scenario(
+        name=f"{peers}-at-{rate:g}",
+        peers=peers,
+        topology=Regular(degree=4),
+        workload=Poisson(rate=rate),
+        settle=5.0,  # all know each other, and repair has become rare
+        seconds=seconds,
+        quiet=2.0,
+    )
+
+
+ROWS = {made.name: made for made in (preset(peers, rate) for peers in (5, 10, 20) for rate in (10.0, 100.0))}
+
+
+# -- what is between the peers
 
 
 @dataclass(frozen=True)
-class Scenario:
-    """What happens on both sides. Times in us, from when the links are up."""
+class Over:
+    """A latency, and what a message takes beside it on this machine (us)."""
 
-    peers: int
-    rate: float
-    seconds: float = SECONDS
+    latency: Latency
+    more: int
 
-    @property
-    def pairs(self) -> Pairs:
-        """Who dials whom."""
-        return [(0, 1)] if self.peers == 2 else regular(4)(self.peers, SEED)
-
-    @property
-    def changes(self) -> list[tuple[int, int, str]]:
-        """When, whose machine, which state: a Poisson process over random machines."""
-        rng, at, out = stream(SEED, "workload"), float(SETTLE), []
-        while (at := at + rng.expovariate(self.rate) * SECOND) < SETTLE + self.seconds * SECOND:
-            out.append((int(at), rng.randrange(self.peers), rng.choice(STATES)))
-        return out
-
-    @property
-    def until(self) -> int:
-        """When it is over."""
-        return SETTLE + round(self.seconds * SECOND) + QUIET
-
-    @property
-    def identities(self) -> list[Identity]:
-        """Who the peers are."""
-        return [Identity(derive(SEED, "key", peer).to_bytes(8, "big") * 4) for peer in range(self.peers)]
+    def base(self, seed: int, left: int, right: int) -> int:
+        """Add up."""
+        return self.latency.base(seed, left, right) + self.more
 
 
-@dataclass
-class Watch:
-    """Sees what all peers of a network take in and give out, and counts it from the first change on. Times in us."""
+def weather(case: Case, network: str) -> Conditions:
+    """Return what the network does to frames on purpose: nothing on loopback."""
+    if network == "loopback":
+        return Conditions(latency=Constant(0), jitter=0)
+    return conditions_of(case.scenario)
 
-    scenario: Scenario
-    took: list[int] = field(default_factory=list)
-    """From a change to each replica that has it, whatever it was joined with."""
-    last: list[int] = field(default_factory=list)
-    """The same for the last replica."""
-    hops: list[int] = field(default_factory=list)
-    """Of each new state that a peer took over: how many links it had come along."""
-    flights: list[int] = field(default_factory=list)
-    """How long each frame took."""
-    late: list[int] = field(default_factory=list)
-    """How late each timer was."""
-    volume: dict[int, int] = field(default_factory=lambda: defaultdict(int))
-    """Bytes sent, by channel."""
-    frames: int = 0
-    records: int = 0
-    commits: int = 0
-    changes: int = 0
-    counting: bool = False
-    over: bool = False
-    _unpublished: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
-    _published: dict[int, list[tuple[tuple[int, int], int]]] = field(default_factory=lambda: defaultdict(list))
-    _seen: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
-    _missing: dict[tuple[int, int], int] = field(default_factory=dict)
-    _far: dict[tuple[int, int, tuple[int, int]], int] = field(default_factory=dict)
-    _flying: dict[tuple[int, int], deque[int]] = field(default_factory=lambda: defaultdict(deque))
-    _numbers: dict[bytes, int] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        """Give numbers to the owners."""
-        self._numbers = {identity.owner: peer for peer, identity in enumerate(self.scenario.identities)}
-
-    def changed(self, now: int, peer: int) -> None:
-        """Note a change of a machine."""
-        self.counting = True
-        self.changes += 1
-        self._unpublished[peer].append(now)
-
-    def sent(self, now: int, peer: int, other: int, channel: int, message: Message) -> None:
-        """Note a message that goes out."""
-        if channel == LINK:
-            self._flying[peer, other].append(now)
-        if self.counting:
-            self.volume[channel] += message.size
-            if channel == LINK and isinstance(message, Frame):
-                self.frames += 1
-                self.records += len(message.parcels)
-
-    def arrived(self, now: int, other: int, peer: int) -> None:
-        """Note a frame that comes in: each link keeps its order."""
-        sent = self._flying[other, peer].popleft()
-        if self.counting:
-            self.flights.append(now - sent)
-
-    def rang(self, late: int) -> None:
-        """Note a timer."""
-        if self.counting:
-            self.late.append(late)
-
-    def published(self, peer: int, state: OwnerState) -> None:
-        """Note which version holds the changes so far."""
-        self._far[peer, peer, state.order] = 0
-        for began in self._unpublished.pop(peer, ()):
-            self._missing[peer, len(self._published[peer])] = self.scenario.peers - 1
-            self._published[peer].append((state.order, began))
-
-    def committed(self, now: int, peer: int, source: int, state: OwnerState) -> None:
-        """Note a new state of a replica, and whose message brought it."""
-        owner = self._numbers[state.owner]
-        far = self._far[peer, owner, state.order] = self._far[source, owner, state.order] + 1
-        if self.counting:
-            self.commits += 1
-            self.hops.append(far)
-        versions, at = self._published[owner], self._seen[peer, owner]
-        while at < len(versions) and versions[at][0] <= state.order:
-            self.took.append(now - versions[at][1])
-            self._missing[owner, at] -= 1
-            if not self._missing[owner, at]:
-                self.last.append(now - versions[at][1])
-            at += 1
-        self._seen[peer, owner] = at
-
-    def results(self) -> dict[str, float]:
-        """Return the figures that are compared."""
-        each = self.changes * self.scenario.peers
-        return {
-            "p50": quantile(self.took, 0.5),
-            "p99": quantile(self.took, 0.99),
-            "last": quantile(self.last, 0.5),
-            "hops": statistics.mean(self.hops),
-            "hop": quantile(self.flights, 0.5),
-            "hop p10": quantile(self.flights, 0.1),
-            "hop p90": quantile(self.flights, 0.9),
-            "late": quantile(self.late, 0.5),
-            "link": self.volume[LINK] / each,
-            "all": sum(self.volume.values()) / each,
-            "frames": self.frames / each,
-            "records": self.records / each,
-            "repeats": (self.records - self.commits) / each,
-            "missing": self.changes * (self.scenario.peers - 1) - len(self.took),
+@asynccontextmanager
+async def relayed(case: Case, network: str, ports: Sequence[int]) -> AsyncIterator[list[int]]:
+    """Return the ports to dial for each pair: those of the peers, or of a relay before them."""
+    behind = [ports[right] for _, right in case.pairs]
+    if network != "relay":
+        yield behind
+        return
+    between = weather(case, network)
+    edges = [
+        {
+            "port": port,
+            "delay": between.latency.base(case.seed, left, right) / SECOND,
+            "jitter": between.jitter / SECOND,
+            "loss": between.loss,
+            "retransmit": between.retransmit / SECOND,
         }
+        for (left, right), port in zip(case.pairs, behind, strict=True)
+    ]
+    command = [sys.executable, str(ROOT / "benchmarks" / "relay.py")]
+    process = await trio.lowlevel.open_process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        await process.stdin.send_all(json.dumps(edges).encode() + b"\n")
+        told = b""
+        while not told.endswith(b"\n"):
+            piece = await process.stdout.receive_some()
+            if not piece:
+                raise SetupError("the relay has ended: see what it said above")
+            told += piece
+        yield json.loads(told)
+    finally:
+        process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
 
 
-def quantile(values: list[int], share: float) -> float:
-    """Return a quantile of times in us, ms."""
-    ordered = sorted(values)
-    return ordered[min(int(share * len(ordered)), len(ordered) - 1)] / 1000 if ordered else float("nan")
+def check(scenario: Scenario, network: str) -> None:
+    """Refuse what real peers cannot do here."""
+    if scenario.protocol != "clk" or scenario.planes.eager:
+        raise SetupError(
+            f"{scenario.name}: only links and repair (protocol = clk, planes.eager = false) run on both sides"
+        )
+    if scenario.faults or scenario.liars or scenario.absent is not None or scenario.machines.turnover:
+        raise SetupError(
+            f"{scenario.name}: faults, liars, absent peers and turnover are simulated only: leave them out"
+        )
+    lossy = scenario.network.loss and (network == "loopback" or not scenario.network.retransmit_ms)
+    if lossy:
+        raise SetupError(
+            f"{scenario.name}: TCP sends again what is lost: set network.retransmit_ms to how long that takes, and"
+            " --network relay or netem"
+        )
+    if network == "netem" and scenario.network.latency.__struct_config__.tag != "constant":
+        raise SetupError(
+            f"{scenario.name}: netem delays all frames of loopback alike: set network.latency.kind = constant"
+        )
 
 
-class Witness(Generic[P]):
-    """A core whose messages, timers and events are watched.
+def enter_netem(scenario: Scenario) -> None:
+    """Put this process into a network namespace of its own, whose loopback delays and loses. Needs root.
 
-    Args:
-        watch: sees them.
-        peer: its number.
-        core: it.
-        number_of: returns the number of a neighbour.
-        late: us by which its timers are to be late.
+    Raises:
+        SetupError: the kernel has no netem, or does not let us.
     """
-
-    def __init__(self, watch: Watch, peer: int, core: Core[P], number_of: Callable[[P], int], late: int = 0) -> None:
-        self.core = core
-        self.machine = Machine(Schema({name: State() for name in STATES}), id=f"machine{peer}")
-        core.expose(0, self.machine)
-        self._watch = watch
-        self._peer = peer
-        self._number_of = number_of
-        self._late = late
-        self._wake = NEVER
-
-    def _note(self, now: int, source: int, outputs: Outputs[P]) -> list[Output[P]]:
-        watch, peer, carried = self._watch, self._peer, list(outputs)
-        for at, out in enumerate(carried):
-            if out[0] == SEND:
-                watch.sent(now, peer, self._number_of(out[1]), out[2], out[4])
-            elif out[0] == WAKE:
-                self._wake = max(out[1], now)
-                carried[at] = (WAKE, self._wake + self._late)
-            elif out[0] == NOTIFY and isinstance(out[1], Published):
-                watch.published(peer, out[1].state)
-            elif out[0] == NOTIFY and isinstance(out[1], Committed):
-                watch.committed(now, peer, source, out[1].state)
-        return carried
-
-    def start(self, now: int) -> Outputs[P]:
-        """See `Node`."""
-        return self._note(now, -1, self.core.start(now))
-
-    def link_up(self, now: int, peer: P, dialed_by_us: bool) -> Outputs[P]:
-        """See `Node`."""
-        return self._note(now, -1, self.core.link_up(now, peer, dialed_by_us))
-
-    def link_down(self, now: int, peer: P) -> Outputs[P]:
-        """See `Node`. No link may end before all do: then the two sides would not be the same."""
-        if self._watch.over:
-            return ()
-        raise AssertionError(f"peer {self._peer} has lost {self._number_of(peer)}")
-
-    def receive(self, now: int, peer: P, channel: int, stream: int, message: Message) -> Outputs[P]:
-        """See `Node`."""
-        other = self._number_of(peer)
-        if channel == LINK:
-            self._watch.arrived(now, other, self._peer)
-        return self._note(now, other, self.core.receive(now, peer, channel, stream, message))
-
-    def topic(self, now: int, peer: P, message: Message) -> Outputs[P]:
-        """See `Node`."""
-        raise AssertionError("the topic is off")
-
-    def timer(self, now: int) -> Outputs[P]:
-        """See `Node`."""
-        self._watch.rang(now - self._wake)
-        return self._note(now, -1, self.core.timer(now))
-
-    def change(self, now: int, state: str) -> Outputs[P]:
-        """Change the machine."""
-        self._watch.changed(now, self._peer)
-        self.machine.toggle(state)
-        return self._note(now, -1, self.core.changed(now))
+    between = conditions_of(scenario)
+    delay = between.latency.base(SEED, 0, 1)
+    rule = (
+        f"tc qdisc add dev lo root netem limit 100000 delay {delay}us {between.jitter // 2}us loss {between.loss:.4%}"
+    )
+    libc = ctypes.CDLL(None, use_errno=True)  # os.unshare is of Python 3.12
+    if libc.unshare(CLONE_NEWNET):
+        reason = os.strerror(ctypes.get_errno())
+        raise SetupError(f"no network namespace can be made here ({reason}): be root, or use --network relay")
+    for command in ("ip link set lo up", rule):
+        done = subprocess.run(command.split(), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SetupError(f"{command!r} says {done.stderr.strip()!r}: use --network relay, which needs no kernel")
 
 
-def simulated(scenario: Scenario, low: float, median: float, late: float = 0.0) -> dict[str, float]:
-    """Run a scenario in engine A. A message takes at least `low` and as often more than `median` as less, ms.
+# -- the two sides
 
-    The times are spread evenly; timers are late by `late`, ms.
+
+def simulated(case: Case, network: str, low: float, middle: float, late: float = 0.0) -> dict[str, Any]:
+    """Run a case in engine A. Beside what the network does on purpose, a message takes at least `low`, ms.
+
+    As often it takes more than `middle` as less; the times are spread evenly. Timers are late by `late`, ms.
     """
-    watch, identities = Watch(scenario), scenario.identities
-    base, jitter = round(low * 1000), round(2 * (median - low) * 1000)
+    watch, identities = Watch(case), case.identities
+    between, parameters = weather(case, network), parameters_of(case.scenario)
+    jitter = between.jitter + max(round(2 * (middle - low) * 1000), 0)
 
     def make(peer: int, host: Host) -> Witness[int]:
-        core: Core[int] = Core(host, identities[peer], DOMAIN, owner_of=lambda other: identities[other].owner)
+        core: Core[int] = Core(
+            host, identities[peer], DOMAIN, parameters=parameters, owner_of=lambda other: identities[other].owner
+        )
         return Witness(watch, peer, core, lambda other: other, round(late * 1000))
 
     simulation = Simulation(
-        SEED,
+        case.seed,
         make,
-        peers=scenario.peers,
-        topology=lambda peers, seed: scenario.pairs,
-        conditions=Conditions(latency=Constant(base), jitter=jitter),
+        peers=case.scenario.peers,
+        topology=lambda peers, seed: case.pairs,
+        conditions=Conditions(
+            latency=Over(between.latency, max(round(low * 1000), 0)),
+            jitter=jitter,
+            loss=between.loss,
+            retransmit=between.retransmit,
+        ),
         tick_us=1,
     )
-    for at, peer, state in scenario.changes:
-        simulation.call(at, peer, lambda node, now, state=state: node.change(now, state))  # type: ignore[misc]
-    simulation.run(scenario.until)
-    return watch.results()
+    for at, peer, state, _ in case.changes:
+        simulation.call(at, peer, lambda node, now, state=state: node.change(now, f"S{state}"))  # type: ignore[misc]
+    simulation.run(case.until)
+    return {**watch.results(), "curve": curve(watch), "trace": simulation.trace_hash()}
 
 
-async def on_libp2p(scenario: Scenario) -> dict[str, float]:
-    """Run a scenario with real peers on loopback, all of them in this process."""
-    watch, identities = Watch(scenario), scenario.identities
+async def on_libp2p(case: Case, network: str) -> dict[str, Any]:
+    """Run a case with real peers, all of them in this process."""
+    between, parameters = weather(case, network), parameters_of(case.scenario)
+    watch = Watch(case, lambda source, target: between.latency.base(case.seed, source, target))
+    identities = case.identities
     numbers = {identity.owner: peer for peer, identity in enumerate(identities)}
     transports: list[Libp2pTransport] = []
     witnesses: list[Witness[bytes]] = []
@@ -310,130 +230,196 @@ async def on_libp2p(scenario: Scenario) -> dict[str, float]:
     async with AsyncExitStack() as stack:
         for peer, identity in enumerate(identities):
             transports.append(await stack.enter_async_context(open_libp2p(identity, topic=DOMAIN, gossip=False)))
-            host = Host(random=stream(SEED, "peer", peer, 1), wall=wall_ms, disk=NoDisk())
-            core: Core[bytes] = Core(host, identity, DOMAIN, owner_of=lambda other: other)
+            host = Host(random=stream(case.seed, "peer", peer, 1), wall=wall_ms, disk=NoDisk())
+            core: Core[bytes] = Core(host, identity, DOMAIN, parameters=parameters, owner_of=lambda other: other)
             witnesses.append(Witness(watch, peer, core, numbers.__getitem__))
             drivers.append(Driver(witnesses[-1], transports[-1]))
+        addresses = [transport.addresses[0].split("/") for transport in transports]
+        place = addresses[0].index("tcp") + 1
+        ports = [int(address[place]) for address in addresses]
+        dialled = await stack.enter_async_context(relayed(case, network, ports))
         nursery = await stack.enter_async_context(trio.open_nursery())
         for driver in drivers:
             await nursery.start(driver.run)
         began = now()
-        for left, right in scenario.pairs:
-            transports[left].learn(transports[right].addresses[0])
+        for (left, right), port in zip(case.pairs, dialled, strict=True):
+            address = addresses[right].copy()
+            address[place] = str(port)
+            transports[left].learn("/".join(address))
             drivers[left].dial(identities[right].owner)
-        await sleep_until(began + SETTLE)
-        assert all(len(witness.core.ledger) == scenario.peers for witness in witnesses)
-        assert sum(len(driver.peers) for driver in drivers) == 2 * len(scenario.pairs)
+        await sleep_until(began + microseconds(case.scenario.settle))
+        meet(case, [len(witness.core.ledger) for witness in witnesses], sum(len(driver.peers) for driver in drivers))
         spent, sent = time.process_time(), sum(t.statistics().bytes_sent for t in transports)
-        for at, peer, state in scenario.changes:
+        for at, peer, state, _ in case.changes:
             await sleep_until(began + at)
-            drivers[peer].call(witnesses[peer].change, state)
-        await sleep_until(began + scenario.until)
-        spent, out = time.process_time() - spent, watch.results()
+            drivers[peer].call(witnesses[peer].change, f"S{state}")
+        await sleep_until(began + case.until)
+        spent, out = time.process_time() - spent, dict[str, Any](watch.results())
         sent = sum(t.statistics().bytes_sent for t in transports) - sent
-        out["cpu"] = spent / (scenario.seconds + QUIET / SECOND) * 100
-        out["cpu of a frame"] = spent / watch.frames * 1e6
-        out["all"] = sent / watch.changes / scenario.peers  # as encoded, instead of by the sizes of messages
+        out["cpu"] = spent / (case.scenario.seconds + case.scenario.quiet) * 100
+        out["cpu of a frame"] = spent / max(watch.frames, 1) * 1e6
+        out["all"] = sent / watch.changes / case.scenario.peers  # as encoded, instead of by the sizes of messages
+        out["curve"] = curve(watch)
         watch.over = True
         for driver in drivers:
             await driver.stop()
     return out
 
 
-# name in the results -> what it is called, its unit
+def meet(case: Case, known: Sequence[int], links: int) -> None:
+    """Refuse to go on where not all peers know each other: then the two sides would not be the same."""
+    peers, settle = case.scenario.peers, case.scenario.settle
+    met = sum(count == peers for count in known)
+    if met < peers or links != 2 * len(case.pairs):
+        raise SetupError(
+            f"{case.scenario.name}: after {settle:g} s, {met} of {peers} peers know all others, over {links // 2} of"
+            f" {len(case.pairs)} links: set a longer `settle`, or fewer peers, which share one process here"
+        )
+
+
+# -- what is compared
+
+# name in the results -> name of the measure, what it is, unit
 COMPARED = {
-    "p50": ("a change at a replica, p50", "ms"),
-    "p99": ("a change at a replica, p99", "ms"),
-    "last": ("a change at the last replica, p50", "ms"),
-    "hops": ("links that a new state came along", ""),
-    "link": ("bytes on links, an update and peer", "B"),
-    "all": ("bytes of all channels, an update and peer", "B"),
-    "frames": ("frames, an update and peer", ""),
-    "records": ("records, an update and peer", ""),
-    "repeats": ("  of them known already", ""),
+    "p50": ("latency_p50", "a change at a replica, half of all", "ms"),
+    "p99": ("latency_p99", "a change at a replica, of 100 the slowest but one", "ms"),
+    "last": ("time_to_100", "a change at the last replica, median", "ms"),
+    "hops": ("hops_mean", "links that a new state came along", ""),
+    "link": ("bytes_per_update_link", "bytes on links, an update and peer", "B"),
+    "all": ("bytes_per_update", "bytes of all channels, an update and peer", "B"),
+    "frames": ("frames_per_update", "frames, an update and peer", ""),
+    "records": ("records_per_update", "records, an update and peer", ""),
+    "repeats": ("duplicates", "records that were known already, an update and peer", ""),
 }
 MEASURED = {
-    "hop": ("a frame on its way, p50", "ms"),
-    "hop p90": ("  p90", "ms"),
-    "late": ("a timer is late by, p50", "ms"),
-    "cpu": ("CPU of all peers", "%"),
-    "cpu of a frame": ("CPU of a frame, everything included", "us"),
-    "missing": ("changes that did not arrive", ""),
+    "hop p10": ("frame_p10", "a frame on its way, beyond what the network delays on purpose", "ms"),
+    "hop": ("frame_p50", "the same, half of all", "ms"),
+    "hop p90": ("frame_p90", "the same, of 10 the slowest but one", "ms"),
+    "late": ("timer_late", "a timer is late by, half of all", "ms"),
+    "cpu": ("cpu_of_all", "CPU of all peers", "%"),
+    "cpu of a frame": ("cpu_of_a_frame", "CPU of a frame, everything included", "us"),
+    "missing": ("missing_at_end", "changes that did not arrive", ""),
 }
-ROWS = {f"{peers}-at-{rate}": Scenario(peers, rate) for peers in (5, 10) for rate in (10, 100)}
 
 
-def run(name: str) -> Run:
-    """Run a row once: two peers, the real network, and the two simulations of it."""
-    scenario = ROWS[name]
-    pair = trio.run(on_libp2p, Scenario(2, 20, 5.0))
-    real = trio.run(on_libp2p, scenario)
-    return {
-        "two peers": pair,
-        "real": real,
-        "simulated": simulated(scenario, pair["hop p10"], pair["hop"]),
-        "explained": simulated(scenario, real["hop p10"], real["hop"], real["late"]),
-        "machine": {"load": os.getloadavg()[0]},
-    }
+def curve(watch: Watch) -> tuple[list[float], list[float]]:
+    """Return which share (%) of all peers have a change so long (ms) after it."""
+    took = sorted(watch.took)
+    expected = max(watch.changes * (watch.case.scenario.peers - 1), 1)
+    at = sorted({min(len(took) - 1, round(point * len(took) / POINTS)) for point in range(POINTS + 1)}) if took else []
+    return [took[i] / 1000 for i in at], [100 * (i + 1) / expected for i in at]
 
 
-def compare(report: Report, name: str, runs: list[Run]) -> Table:
-    """Note the medians of some runs, and return them side by side. A ratio is that of the larger to the smaller."""
+def outcome(case: Case, found: dict[str, Any], *, real: bool) -> Outcome:
+    """Return results as an outcome, by the names that simulations have for them."""
+    named = {**COMPARED, **(MEASURED if real else {})}
+    x, y = found["curve"]
+    return Outcome(
+        scenario=case.scenario.to_dict(),
+        seed=case.seed,
+        commit=commit(),
+        trace=found.get("trace", ""),
+        measures={
+            name: Measure(value=found[key] if found[key] == found[key] else None, unit=unit, about=about)
+            for key, (name, about, unit) in named.items()
+            if key in found
+        },
+        curves={"coverage": Curve(x=x, y=y, x_unit="ms", y_unit="%")},
+    )
 
-    def add(what: str, values: list[float], unit: str, goal: float | None = None) -> Figure:
-        middle = statistics.median(values)
-        report.figures.append(Figure(f"{name}: {what}", middle, unit, goal, low=min(values), high=max(values)))
-        return report.figures[-1]
 
-    def cells(what: str, key: str, unit: str, sides: tuple[str, ...]) -> list[str]:
-        found = [add(f"{what}, {side}", [each[side][key] for each in runs], unit) for side in sides]
-        return [f"{figure.value:.3g}" for figure in found]
+def run(told: bytes, network: str) -> tuple[list[bytes], float]:
+    """Run a scenario once: two peers, the real network, and the two simulations of it."""
+    scenario = msgspec.json.decode(told, type=Scenario)
+    if network == "netem":
+        enter_netem(scenario)
+    case, between = Case(scenario, SEED), scenario.network
+    calm = msgspec.structs.replace(between, jitter_ms=0.0, loss=0.0)
+    two = msgspec.structs.replace(scenario, peers=2, workload=Poisson(rate=20.0), seconds=5.0, network=calm)
+    try:
+        pair = trio.run(on_libp2p, Case(two, SEED), network)
+        real = trio.run(on_libp2p, case, network)
+    except* SetupError as group:
+        raise _first(group) from None
+    jitter = weather(case, network).jitter / 1000
+    low, middle = real["hop p10"] - 0.1 * jitter, real["hop"] - 0.5 * jitter
+    near = simulated(case, network, pair["hop p10"], pair["hop"])
+    explained = simulated(case, network, low, middle, real["late"])
+    sides = ((real, True), (near, False), (explained, False))
+    return [outcome(case, found, real=is_real).encode() for found, is_real in sides], os.getloadavg()[0]
 
-    def apart(what: str, key: str, side: str, goal: float | None) -> str:
-        pairs = [sorted((each["real"][key], each[side][key])) for each in runs]
-        values = [high / low if low else 1.0 if high == low else float("inf") for low, high in pairs]
-        figure = add(f"{what}, real and {side} apart", values, "", goal)
-        return f"{figure.value:.2f}{' MISSED' if figure.met is False else ''}"
 
-    table = Table(title=f"{name}, medians of {len(runs)} runs")
-    for heading in ("what", "real", "simulated", f"≤ {GOAL}", "explained", "", "two peers"):
-        table.add_column(heading, justify="left" if heading == "what" else "right")
-    for key, (what, unit) in (COMPARED | MEASURED).items():
-        title = f"{what}, {unit}" if unit else what
-        if key in COMPARED:
-            real, near, told = cells(what, key, unit, ("real", "simulated", "explained"))
-            ratios = apart(what, key, "simulated", GOAL), apart(what, key, "explained", None)
-            table.add_row(title, real, near, ratios[0], told, ratios[1])
-        else:
-            real, pair = cells(what, key, unit, ("real", "two peers"))
-            table.add_row(title, real, "", "", "", "", pair)
-    table.add_row("load of the machine", f"{add('load', [each['machine']['load'] for each in runs], '').value:.2g}")
-    return table
+def _first(group: BaseException) -> BaseException:
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return group
+
+
+def calibrate(scenario: Scenario, network: str, runs: int) -> Calibration:
+    """Run a scenario some times, each in a process of its own."""
+    found = []
+    for _ in range(runs):
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            found.append(pool.apply(run, (msgspec.json.encode(scenario), network)))
+    sides = [[msgspec.json.decode(each[0][side], type=Outcome) for each in found] for side in range(3)]
+    compared = [name for name, _, _ in COMPARED.values()]
+    return Calibration(
+        name=scenario.name,
+        compared=compared,
+        real=sides[0],
+        simulated=sides[1],
+        explained=sides[2],
+        network=network,
+        load=[each[1] for each in found],
+    )
+
+
+def chosen(options: argparse.Namespace) -> list[Scenario]:
+    """Return the scenarios that the command line asks for."""
+    if options.scenario is None:
+        rows = [ROWS[name] for name in options.only or ROWS]
+        return [row for row in rows if not options.peers or row.peers in options.peers]
+    scenario = read(find(options.scenario))[0]
+    sizes = options.peers or [scenario.peers]
+    names = [f"{scenario.name}, {peers} peers" for peers in sizes]
+    return [msgspec.structs.replace(scenario, peers=p, name=n) for p, n in zip(sizes, names, strict=True)]
 
 
 def main() -> None:
     """Run what the command line asks for."""
-    options = argparse.ArgumentParser(description=__doc__)
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--only", action="append", choices=list(ROWS), help="run this row; may be repeated")
+    options.add_argument(
+        "--scenario", metavar="FILE", help="run this scenario instead: a file, or a name of `am sim list`"
+    )
+    options.add_argument("--peers", type=int, action="append", help="of this size; may be repeated")
+    options.add_argument("--network", choices=NETWORKS, default="loopback", help="what is between the peers")
     options.add_argument("--runs", type=int, default=3, help="how many of each row")
     options.add_argument("--list", action="store_true", help="name the rows")
     options.add_argument("--json", action="store_true", help="print JSON")
-    chosen = options.parse_args()
-    if chosen.list:
+    options.add_argument("--report", type=Path, metavar="FILE", help="write a page")
+    options.add_argument("--save", type=Path, metavar="FILE", help="write all outcomes")
+    given = options.parse_args()
+    if given.list:
         print("\n".join(ROWS))
         return
-    report, tables = Report("reality"), list[Table]()
-    for name in chosen.only or ROWS:
-        began, runs = time.perf_counter(), []
-        for _ in range(chosen.runs):
-            with multiprocessing.get_context("spawn").Pool(1) as pool:
-                runs.append(pool.apply(run, (name,)))
-        tables.append(compare(report, name, runs))
-        print(f"{name} … {time.perf_counter() - began:.0f} s", file=sys.stderr)
-    if chosen.json:
-        report.show(json_output=True)
-    for table in () if chosen.json else tables:
-        Console().print(table)
+    try:
+        found = []
+        for scenario in chosen(given):
+            check(scenario, given.network)
+            began = time.perf_counter()
+            found.append(calibrate(scenario, given.network, given.runs))
+            print(f"{scenario.name} … {time.perf_counter() - began:.0f} s", file=sys.stderr)
+            if not given.json:
+                print("\n".join((*lines(found[-1]), "")))
+        if given.save is not None:
+            save(found, given.save)
+        if given.report is not None:
+            given.report.write_text(calibration_page(found), encoding="utf-8")
+    except SetupError as error:
+        raise SystemExit(f"reality.py: {error}") from None
+    if given.json:
+        sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def report(outcomes: Sequence[Outcome], *, title: str | None = None) -> str:
         f"<section><h2>Runs</h2>{runs_table(groups)}</section>",
         f"<section><h2>Scenario</h2>{scenario_table(groups)}</section>",
     ]
-    return _page(heading, "\n".join(part for part in parts if part), _drawn(groups), outcomes)
+    return page(heading, "\n".join(part for part in parts if part), _drawn(groups), outcomes)
 
 
 def _single(group: Group) -> list[str]:
@@ -187,7 +187,8 @@ def _static(name: str) -> str:
     return (files("simulations") / "static" / name).read_text(encoding="utf-8")
 
 
-def _page(heading: str, body: str, drawn: dict[str, Any], outcomes: Sequence[Outcome]) -> str:
+def page(heading: str, body: str, drawn: dict[str, Any], outcomes: Sequence[Outcome]) -> str:
+    """Return a page that needs nothing else: a body, what its figures draw, and the outcomes behind it."""
     raw = msgspec.json.encode(list(outcomes)).decode()
     return "\n".join(
         (

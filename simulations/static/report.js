@@ -113,7 +113,7 @@
     const name = into.dataset.curve, found = drawn.curves[name] || [];
     if (!found.length) return;
     const [xs, lines] = joined(found.slice(0, 8));
-    const scales = { x: {}, y: { range: (u, low, high) => [0, (name === "coverage" ? 100 : Math.max(high, 1)) * 1.02] } };
+    const scales = { x: {}, y: { range: (u, low, high) => [0, (name.startsWith("coverage") ? 100 : Math.max(high, 1)) * 1.02] } };
     const options = dressed(into.clientWidth, 300, found[0].x_unit, found[0].y_unit, scales);
     if (name === "missing_updates") options.plugins = [faultsPlugin()];
     const data = [xs];
