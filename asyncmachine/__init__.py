@@ -100,6 +100,7 @@ if TYPE_CHECKING:
     from graph.parts import EdgeKey, Link, Vertex, machine_vertex, peer_vertex, state_vertex
     from graph.past import PastGraph
     from graph.recorder import RecordedGraph, open_graph
+    from graph.telling import open_teller
     from graph.view import View
     from history import (
         Diff,
@@ -221,6 +222,7 @@ _LATE = {
     "open_mirror": "asyncmachine.mirror_log",
     "open_observer": "asyncmachine.observer",
     "open_peer": "pubsub.opening",
+    "open_teller": "graph.telling",
     "peer_vertex": "graph.parts",
     "state_vertex": "graph.parts",
 }
@@ -356,6 +358,7 @@ __all__ = [
     "open_observer",
     "open_peer",
     "open_store",
+    "open_teller",
     "parse_when",
     "peer_vertex",
     "pipe_add",

@@ -144,8 +144,10 @@ class Service:
             if self._shown is not None:
                 from graph.recorder import open_graph  # 0.1 s to import
 
-                # its name is that of the peer: several may record in one database, and are asked as one
-                self._graph = await stack.enter_async_context(open_graph(self._shown, peer.id, peer=peer, tell=True))
+                # Its name is that of the peer: several may record in one database, and are asked as one. Of its past,
+                # only what is in the database is ever asked for.
+                graph = open_graph(self._shown, peer.id, peer=peer, tell=True, keep=1)
+                self._graph = await stack.enter_async_context(graph)
             url: str | None = None
             if bound is not None:
                 from asyncmachine.metrics import PeerCollector, make_registry

@@ -24,12 +24,16 @@ class MachineFeed(Tracer):
     Args:
         graph: to put them in.
         peer_of: returns the id of the peer whose machine it is; by default all are of this process.
+        ends: whether machines are followed, too, that pipes of the followed ones come from or lead to.
     """
 
     id = "graph"
 
-    def __init__(self, graph: LiveGraph, peer_of: Callable[[Reader], str] = lambda reader: "") -> None:
+    def __init__(
+        self, graph: LiveGraph, peer_of: Callable[[Reader], str] = lambda reader: "", *, ends: bool = False
+    ) -> None:
         self.graph = graph
+        self._ends = ends
         self._peer_of = peer_of
         self._followed: dict[Reader, Vertex] = {}
         self._vertices: dict[Vertex, Reader] = {}
@@ -121,6 +125,9 @@ class MachineFeed(Tracer):
         self._pipes[pipe] = edge
         self._labels[edge] = pipe
         self.graph.add_edge(edge, ("flat",) if pipe.flat else ())
+        if self._ends:
+            self.follow(pipe.source)
+            self.follow(pipe.target)
 
     def pipe_removed(self, pipe: Pipe) -> None:
         """Take a pipe out."""
@@ -136,7 +143,7 @@ class MachineFeed(Tracer):
     def _end(self, reader: Reader, state: str) -> Vertex:
         """Return where a pipe begins or ends: at a state, or at a whole machine."""
         peer = self._peer_of(reader)
-        return machine_vertex(reader.id, peer) if state == "*" else state_vertex(reader.id, state, peer)
+        return machine_vertex(reader.id, peer) if state == "*" else state_vertex(reader.id, str(state), peer)
 
 
 def _relations(schema: Schema, machine: Vertex, state: str) -> Iterator[EdgeKey]:

@@ -41,6 +41,8 @@ class Graph:
             but for replicas.
         keep: changes that it remembers, at least; half a million take some 200 MB. None: all.
         max_age: for how long it remembers them at least: a span such as ``"2h"``. None: for ever.
+        states: whether others' machines come with all their states and relations. Else with those states only that
+            pipes lead from or to, which makes the graph of a large network several times smaller.
 
     Attributes:
         live: the graph as it is now, to be added to by hand.
@@ -55,6 +57,7 @@ class Graph:
         peer_of: Callable[[Reader], str] | None = None,
         keep: int | None = KEEP,
         max_age: str | timedelta | None = None,
+        states: bool = True,
     ) -> None:
         if keep is not None and keep < 1:
             raise ValueError(f"keep={keep}: at least one change is remembered; None is for all")
@@ -67,8 +70,8 @@ class Graph:
             return
         from graph.peers import PeerFeed, peers_of
 
-        self._feed = MachineFeed(self.live, peer_of or peers_of(peer))
-        self.peers = PeerFeed(self.live, self._feed, peer)
+        self._feed = MachineFeed(self.live, peer_of or peers_of(peer), ends=not states)
+        self.peers = PeerFeed(self.live, self._feed, peer, states=states)
         self._follow_peer()
 
     def _follow_peer(self) -> None:

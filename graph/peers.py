@@ -4,19 +4,20 @@
     feed.start()
 
 It is one peer's view: what it holds others for may be wrong for a while. To it comes what others tell of their own
-edges, see `graph.told`, tagged as such: together they are the network. Nothing is asked for; all comes from the events
-that the peer tells. What one has told that is dead, or has left, does not count.
+edges, see `graph.said`, tagged as such: together they are the network. Nothing is asked for; all comes from the events
+that the peer tells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from graph.feed import MachineFeed
 from graph.live import LiveGraph
 from graph.parts import EdgeKey, Link, Vertex, machine_vertex, peer_vertex
-from graph.told import TOLD, unpack
+from graph.said import Said
+from graph.told import TOLD
 from machine import Reader
 from pubsub.catalog import SchemaKnown
 from pubsub.events import Committed, Linked, Published, Unlinked
@@ -28,6 +29,7 @@ from pubsub.replica import Replica
 from pubsub.state import OwnerState
 
 _name = lru_cache(4096)(peer_id_of)  # it takes 20 us to work one out
+_LIVING = (Status.ALIVE, Status.SUSPECT)
 UNKNOWN = "unknown"  # the tag of a neighbour that has published nothing (yet), such as a guest
 
 
@@ -38,26 +40,27 @@ class PeerFeed:
         graph: to put it in.
         machines: what follows the machines in the same graph; its ``peer_of`` must be that of `peers_of`.
         peer: whose view it is.
+        states: whether others' machines are put in with all their states and relations.
+        told: whether that is put in, too, what others tell of their own edges.
 
     Attributes:
-        refused: edges that others told and that are not theirs, and what of this could not be read.
-        cut: of each owner, how many edges it had no room for.
+        said: what they tell; None: nobody listens.
     """
 
-    def __init__(self, graph: LiveGraph, machines: MachineFeed, peer: Peer) -> None:
+    def __init__(
+        self, graph: LiveGraph, machines: MachineFeed, peer: Peer, *, states: bool = True, told: bool = True
+    ) -> None:
         self.peer = peer
         self.vertex = peer_vertex(peer.id)
         self._graph = graph
         self._machines = machines
+        self._states = states
+        self.said = Said(graph, machines, states=states) if told else None
         self._known: dict[bytes, dict[int, tuple[Description, bytes]]] = {}  # of each owner, by index: with its schema
         self._owned: dict[bytes, dict[str, Vertex]] = {}  # of each owner, by id: what is in the graph
         self._replicas: dict[Vertex, Replica] = {}
         self._links: dict[bytes, EdgeKey] = {}
         self._members: dict[bytes, Status] = {}
-        self._said: dict[bytes, tuple[EdgeKey, ...]] = {}  # by each owner, of its own edges
-        self._told: dict[bytes, dict[EdgeKey, None]] = {}  # those of them that are in the graph
-        self.refused = 0
-        self.cut: dict[bytes, int] = {}
         self._is_listening = False
 
     def __repr__(self) -> str:
@@ -71,13 +74,13 @@ class PeerFeed:
         for member in self.peer.members():
             if member.owner != self.peer.owner:
                 self._put_member(member.owner, member.status)
-                for machine in self.peer.replicas(id=TOLD, owner=member.owner):
-                    self._listen_to(member.owner, machine.tags)
         for owner in self.peer.neighbours():
             self._link(owner, ())
         for replica in self.peer.replicas():
             self._own(replica.owner, replica.id, replica.tags)
             self._follow(replica)
+        for replica in self.peer.replicas(id=TOLD):
+            self._hear_from(replica.owner, replica.tags)
 
     def ignore(self) -> None:
         """Hear nothing any more, and leave the graph as it is. Doing it twice is doing it once."""
@@ -124,12 +127,14 @@ class PeerFeed:
     def _put_member(self, owner: bytes, status: Status) -> None:
         self._members[owner] = status
         self._graph.add_vertex(peer_vertex(_name(owner)), (status.value,))
-        self._put_told(owner)
+        if self.said is not None:
+            self.said.look(_name(owner), lives=status in _LIVING)
 
     def _forget(self, owner: bytes) -> None:
         """Take a peer out that is no member any more, unless there is a connection with it."""
         self._members.pop(owner, None)
-        self._listen_to(owner, ())
+        if self.said is not None:
+            self.said.stop(_name(owner))
         vertex = peer_vertex(_name(owner))
         if owner in self._links:
             self._graph.add_vertex(vertex, (UNKNOWN,))
@@ -154,68 +159,44 @@ class PeerFeed:
 
     def _look(self, state: OwnerState) -> None:
         """See whether an owner has other machines than before; most often only their clocks have changed."""
-        owner, known = state.owner, self._known.get(state.owner)
-        if known is not None and len(known) == len(state):
-            for machine in state.values():
-                then = known.get(machine.index)
-                if then is None or then[0] is not machine.description or then[1] is not machine.schema:
-                    break
-            else:
-                return
-        self._known[owner] = {m.index: (m.description, m.schema) for m in state.values()}
+        owner, known = state.owner, self._known.get(state.owner, {})
+        news: dict[str, None] = {}  # ids of machines that are new, or described anew
+        for machine in state.values():
+            then = known.get(machine.index)
+            if then is None or then[0] is not machine.description or then[1] is not machine.schema:
+                news[machine.description.id] = None
+        if not news and len(known) == len(state):
+            return
+        now = self._known[owner] = {m.index: (m.description, m.schema) for m in state.values()}
+        news.update((then[0].id, None) for index, then in known.items() if index not in now)  # another one may be left
         if owner != self.peer.owner and owner not in self._members:
             self._put_member(owner, Status.LEFT if state.header.is_bye else Status.ALIVE)
         descriptions: dict[str, Description] = {}
         for machine in state.values():
-            if not is_internal(machine.description.id):
-                descriptions.setdefault(machine.description.id, machine.description)
-        if owner != self.peer.owner:
-            told = (machine.description.tags for machine in state.values() if machine.description.id == TOLD)
-            self._listen_to(owner, next(told, ()))
+            descriptions.setdefault(machine.description.id, machine.description)
         owned = self._owned.get(owner, {})
-        self._disown(owner, {id: vertex for id, vertex in owned.items() if id not in descriptions})
-        for id, description in descriptions.items():
-            self._own(owner, id, description.tags)
+        self._disown(owner, {id: owned[id] for id in news if id in owned and id not in descriptions})
+        for id in news:
+            if id not in descriptions or is_internal(id):
+                continue
+            self._own(owner, id, descriptions[id].tags)
             if owner != self.peer.owner:
                 for replica in self.peer.replicas(id=id, owner=owner):
                     self._follow(replica)
+        if TOLD in news and owner != self.peer.owner:
+            self._hear_from(owner, descriptions[TOLD].tags if TOLD in descriptions else ())
 
-    # -- what others tell of their own edges
-
-    def _listen_to(self, owner: bytes, tags: tuple[str, ...]) -> None:
-        """Take what an owner tells in place of what it told before; no tags: it tells nothing."""
-        self._said.pop(owner, None)
-        self.cut.pop(owner, None)
-        if tags:
-            try:
-                heard = unpack(tags, _name(owner))
-            except ValueError:
-                self.refused += 1
-            else:
-                self._said[owner] = heard.edges
-                self.cut[owner] = heard.cut
-                self.refused += heard.refused
-        self._put_told(owner)
-
-    def _put_told(self, owner: bytes) -> None:
-        """Bring the graph to what an owner has told, as long as it lives."""
-        lives = self._members.get(owner) in (Status.ALIVE, Status.SUSPECT)
-        now = dict.fromkeys(self._said.get(owner, ()) if lives else ())
-        before = self._told.pop(owner, {})
-        for edge in before:
-            if edge not in now:
-                self._graph.remove_edge(edge)
-        for edge in now:
-            if edge not in before:
-                self._graph.add_edge(edge, ("told",))
-        if now:
-            self._told[owner] = now
+    def _hear_from(self, owner: bytes, tags: Sequence[str]) -> None:
+        if self.said is not None:
+            self.said.hear(_name(owner), tags, lives=self._members.get(owner) in _LIVING)
 
     def _own(self, owner: bytes, id: str, tags: tuple[str, ...]) -> None:
         """Put a machine in, and whose it is."""
         vertex = self._owned.setdefault(owner, {})[id] = machine_vertex(id, _name(owner))
         self._graph.add_vertex(vertex, tags)
         self._graph.add_edge(EdgeKey(Link.OWNS, peer_vertex(vertex.peer), vertex))
+        if self.said is not None:
+            self.said.came(vertex)
 
     def _disown(self, owner: bytes, gone: dict[str, Vertex]) -> None:
         """Take machines out that an owner has no more; of this peer's own, those that are followed stay."""
@@ -223,6 +204,8 @@ class PeerFeed:
             del self._owned[owner][id]
             self._graph.remove_edge(EdgeKey(Link.OWNS, peer_vertex(vertex.peer), vertex))
             self._graph.remove_edge(EdgeKey(Link.REPLICA, self.vertex, vertex))
+            if self.said is not None:
+                self.said.went(vertex)
             replica = self._replicas.pop(vertex, None)
             if replica is not None:
                 self._machines.unfollow(replica)
@@ -232,12 +215,13 @@ class PeerFeed:
             del self._owned[owner]
 
     def _follow(self, replica: Replica) -> None:
-        """Put in the states of a machine that can be read now."""
+        """Put in that there is a copy of a machine now, and its states."""
         vertex = machine_vertex(replica.id, _name(replica.owner))
         if self._replicas.get(vertex) is replica:
             return
         self._replicas[vertex] = replica
-        self._machines.follow(replica)
+        if self._states:
+            self._machines.follow(replica)
         self._graph.add_edge(EdgeKey(Link.REPLICA, self.vertex, vertex))
 
 

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -74,13 +74,16 @@ class RecordedGraph(Graph):
         *,
         peer: Peer | None,
         peer_of: Callable[[Reader], str] | None,
+        states: bool,
+        stamp: Callable[[], int] | None,
         buffer: int,
         interval: float,
         sign: float,
         keep: int | None = KEEP,
         max_age: str | timedelta | None = None,
     ) -> None:
-        super().__init__(history.clock.stamp, peer=peer, peer_of=peer_of, keep=keep, max_age=max_age)
+        self._stamp = stamp or history.clock.stamp
+        super().__init__(self._stamp, peer=peer, peer_of=peer_of, states=states, keep=keep, max_age=max_age)
         self.name = name
         self.teller: Teller | None = None
         self._history = history
@@ -207,9 +210,10 @@ class RecordedGraph(Graph):
 
     async def _begin(self) -> None:
         """Begin a life, with all that is there already."""
-        graphs, at = self._history.store.graphs, self._history.clock.stamp()
+        graphs, at = self._history.store.graphs, self._stamp()
         life = await self._history.run_job(lambda: graphs.begin(self.name, at))
-        self._history.clock.resume(life.began)
+        if self._stamp == self._history.clock.stamp:
+            self._history.clock.resume(life.began)
         self._lives += 1
         self._batch, self._keeper = _Batch(life.id, life.began), Keeper(life.id)
         self._dropped += len(self._changes) if self._lives > 1 else 0
@@ -254,7 +258,7 @@ class RecordedGraph(Graph):
             self._sent = _cut(self._changes)
             del self._changes[: len(self._sent)]
             # complete up to now, if that is all; a batch is never torn from what happened at the same moment
-            self._batch.take(self._sent, self._sent[-1].at if self._changes else self._history.clock.stamp())
+            self._batch.take(self._sent, self._sent[-1].at if self._changes else self._stamp())
         batch, graphs, ended = self._batch, self._history.store.graphs, self._stopping and not self._changes
         keeper = self._keeper
 
@@ -361,7 +365,11 @@ def _cut(changes: list[Change]) -> list[Change]:
 def _fits(*texts: str) -> bool:
     """Tell whether every database takes these: no null, and no half of a character."""
     text = "".join(texts)
-    return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
 
 
 @asynccontextmanager
@@ -371,6 +379,8 @@ async def open_graph(
     *,
     peer: Peer | None = None,
     peer_of: Callable[[Reader], str] | None = None,
+    states: bool = True,
+    stamp: Callable[[], int] | None = None,
     tell: bool = False,
     buffer: int = 1_000_000,
     interval: float = 0.05,
@@ -383,8 +393,10 @@ async def open_graph(
     Args:
         history: where it is recorded, and whose clock it goes by. Open it outside of this one.
         name: of the graph; several in one database need names of their own.
-        peer, peer_of: see `Graph`.
-        tell: let others know this peer's connections, and the pipes between published machines; see `Teller`.
+        peer, peer_of, states: see `Graph`.
+        stamp: returns the time, ns since 1970, never the same twice, and never less; by default the history's own. What
+            is replayed has another time than what is on the wall.
+        tell: let others know this peer's own edges, see `Teller`; `open_teller` does it without a recording.
         buffer: changes that may wait to be written.
         interval: seconds that a change waits at most before its commit begins.
         sign: seconds between two signs of life while nothing changes.
@@ -393,17 +405,8 @@ async def open_graph(
     Raises:
         StorageError: the database does not work.
     """
-    graph = RecordedGraph(
-        history,
-        name,
-        peer=peer,
-        peer_of=peer_of,
-        buffer=buffer,
-        interval=interval,
-        sign=sign,
-        keep=keep,
-        max_age=max_age,
-    )
+    options: dict[str, Any] = {"buffer": buffer, "interval": interval, "sign": sign, "keep": keep, "max_age": max_age}
+    graph = RecordedGraph(history, name, peer=peer, peer_of=peer_of, states=states, stamp=stamp, **options)
     telling = trio.CancelScope()
 
     def end(nursery: trio.Nursery) -> None:
