@@ -124,6 +124,7 @@ class Tower:
         self._keys = {owner_of(owner): code for code, owner in airports.items()}
         self._flights: dict[str, str] = {}
         self._rates: deque[tuple[float, int]] = deque()  # when rows came, and how many there were by then
+        self._told = 0  # steps that the airport which is ahead has told of
         self._moved = trio.Event()
         peer.listen(self._heard)
 
@@ -131,6 +132,14 @@ class Tower:
     def replayed(self) -> int:
         """How late it is in the replay, ns since 1970: everything up to there is here."""
         return self._plan.end_of(min(seen.steps for seen in self.airports.values()))
+
+    def heard(self) -> int:
+        """Return how late it is by the newest that any airport has told, ns since 1970.
+
+        What the peer hears of is not later than that, and at most a step earlier, which is as far as one airport may be
+        ahead of another.
+        """
+        return self._plan.end_of(self._told)
 
     @property
     def rows(self) -> int:
@@ -230,6 +239,8 @@ class Tower:
         if code is None:
             return
         seen = self.airports[code]
+        for clock in self._peer.replicas(id=CLOCK, owner=event.state.owner):
+            self._told = max(self._told, am.activations(clock.tick(Clock.Step)))
         seen.latency.add(max(time.time_ns() // 1_000_000 - wall_ms_of(event.state.header.hlc), 0))
         seen.machines = sum(not is_internal(machine.description.id) for machine in event.state.values())
         if self.first_replica is None and self._peer.replicas(id=CLOCK):

@@ -41,6 +41,9 @@ import pubsub.transport.libp2p  # noqa: F401
 from asyncmachine.flights.data import Leg
 from asyncmachine.flights.pace import Pace, finished
 from asyncmachine.flights.replay import AirportReplay, Plan, ReplayClock
+from graph.telling import Telling, open_teller
+
+PAUSE = 0.5  # s between two tells of the pipes: an hour of the replay passes meanwhile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,8 +183,9 @@ class _Shared:
         known: machines that were recorded in an earlier life.
     """
 
-    def __init__(self, store: am.History, peer: am.Peer, known: frozenset[str]) -> None:
+    def __init__(self, store: am.History, peer: am.Peer, telling: Telling, known: frozenset[str]) -> None:
         self._store = store
+        self._telling = telling
         self._peer = peer
         self._known = known
         self._recorders: dict[am.Machine, am.Recorder] = {}
@@ -203,6 +207,7 @@ class _Shared:
         if recorder is not None:
             self._recorders[machine] = recorder
         self._peer.expose(machine)
+        self._telling.follow(machine)
 
     def leave(self, machine: am.Machine) -> None:
         """Take it back, and stop recording; a recorder that was not made here ends with the machine."""
@@ -239,12 +244,13 @@ async def _live(job: Job, stream: trio.SocketStream, orders: _Orders) -> None:
             topic_key=job.topic_key,
             log=am.HistoryLog(store),
         ) as peer,
+        open_teller(peer, pause=PAUSE) as telling,
     ):
         known = frozenset(machine.name for machine in await store.machines()) if job.again else frozenset[str]()
         await say(stream, {"ready": True})
         await orders.go.wait()
         now.clock = ReplayClock(job.plan.start, job.speed, orders.began)
-        replay = AirportReplay(job.code, job.legs, job.plan, now.clock, _Shared(store, peer, known))
+        replay = AirportReplay(job.code, job.legs, job.plan, now.clock, _Shared(store, peer, telling, known))
         with orders.flying as flying:
             await _fly(job, replay, peer, store)
         await store.sync()

@@ -23,6 +23,8 @@ from asyncmachine.flights.report import Cost, Report, Spent, ask
 from asyncmachine.flights.view import Scene, Screen
 from asyncmachine.mirror_log import Pace
 from asyncmachine.observer import Observer, open_observer
+from graph.graph import increasing
+from graph.recorder import open_graph
 from pubsub.keys import read_identity
 from pubsub.names import peer_id_of
 
@@ -31,6 +33,7 @@ SECONDS = 0.15  # s that a step takes at least at a speed: a peer publishes ten 
 AHEAD_OF_OBSERVER = 8  # steps at full speed
 SLACK = 5.0  # s that airports may be ahead of the observer at a speed
 PACE = Pace(floor=0.05)  # of the observer: airports wait for it
+GRAPH = 0.5  # s that a change of the graph may wait: one commit for many of them
 PATIENCE = 10.0  # s that the last rows may take to come, after an interruption
 
 
@@ -150,6 +153,7 @@ class _Show:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._hear_signals)
                 observer = await nursery.start(self._observe)
+                await nursery.start(self._keep_graph)
                 nursery.start_soon(tower.run)
                 nursery.start_soon(fleet.run)
                 nursery.start_soon(screen.run, Scene(self.plan, fleet, tower, peer))
@@ -170,6 +174,13 @@ class _Show:
     async def _observe(self, *, task_status: trio.TaskStatus[Observer] = trio.TASK_STATUS_IGNORED) -> None:
         async with open_observer(self.store, self.peer, pace=PACE) as observer:
             task_status.started(observer)
+            await trio.sleep_forever()
+
+    async def _keep_graph(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Record who is connected, who has whose machines, and what leads where, by the replayed time."""
+        stamp = increasing(self.tower.heard)
+        async with open_graph(self.store, peer=self.peer, states=False, stamp=stamp, interval=GRAPH, keep=1):
+            task_status.started()
             await trio.sleep_forever()
 
     async def _collect(self, observer: Observer) -> bool:
