@@ -25,52 +25,125 @@ async () => {
   check("a zone counts", time.parse("2013-02-09T03:00+01:00", 0n), 1360375200000000000n);
   check("a day begins at midnight", time.parse("2013-02-09", 0n), 1360368000000000000n);
   check("ago is before now", time.parse("1h30m ago", 5_400_000_000_000n), 0n);
-  check("nonsense is refused", refused(() => time.parse("soon", 0n)), "RangeError");
-  check("a day that is none is refused", refused(() => time.parse("2013-02-31T99:00Z", 0n)), "RangeError");
+  check(
+    "nonsense is refused",
+    refused(() => time.parse("soon", 0n)),
+    "RangeError",
+  );
+  check(
+    "a day that is none is refused",
+    refused(() => time.parse("2013-02-31T99:00Z", 0n)),
+    "RangeError",
+  );
   check("lengths have two units", time.duration(3723n * time.SECOND), "1 h 2 min");
   check("and are rounded", time.duration(2n * time.MINUTE - 1n), "2 min");
   check("ms go back and forth", time.fromMs(time.toMs(at)) / 1000n, at / 1000n);
 
-  const view = { ...link.START, at, machine: "a/b c,d#&=%", states: ["A,B", "C\\D"], kinds: [], collapsed: ["*", "!x"], tab: "log", owner: "ü" };
+  const view = {
+    ...link.START,
+    at,
+    machine: "a/b c,d#&=%",
+    states: ["A,B", "C\\D"],
+    kinds: [],
+    collapsed: ["*", "!x"],
+    tab: "log",
+    owner: "ü",
+  };
   check("a link holds the view", link.fromHash(link.toHash(view)), view);
   check("no link is the start", link.fromHash(""), { ...link.START });
   check("and the start is no link", link.toHash(link.START), "#");
 
   const groups = Array.from({ length: 37 }, (_, i) => ({
     owner: `peer${i}`,
-    parts: [Array.from({ length: (i * 7) % 50 }, (_, n) => `${i}/a${n}`), Array.from({ length: i % 3 }, (_, n) => `${i}/b${n}`)],
+    parts: [
+      Array.from({ length: (i * 7) % 50 }, (_, n) => `${i}/a${n}`),
+      Array.from({ length: i % 3 }, (_, n) => `${i}/b${n}`),
+    ],
   }));
   const room = { width: 1000, height: 600 };
   const arranged = layout.arrange(groups, (owner) => owner.endsWith("7"), room);
-  const overlaps = arranged.boxes.flatMap((a, i) => arranged.boxes.slice(i + 1).filter((b) => a.x < b.x + b.w && b.x < a.x + a.w && a.y < b.y + b.h && b.y < a.y + a.h));
+  const overlaps = arranged.boxes.flatMap((a, i) =>
+    arranged.boxes.slice(i + 1).filter((b) => a.x < b.x + b.w && b.x < a.x + a.w && a.y < b.y + b.h && b.y < a.y + a.h),
+  );
   check("boxes do not overlap", overlaps.length, 0);
   const lost = [...arranged.places].filter(([key, { box, index }]) => {
     const tile = layout.tileAt(box, index);
     return layout.hit(arranged, tile.x + tile.w / 2, tile.y + tile.h / 2)?.key !== key;
   });
   check("each machine is found where it stands", lost, []);
-  check("the same is arranged alike", text(layout.arrange(groups, (owner) => owner.endsWith("7"), room).boxes) === text(arranged.boxes), true);
+  check(
+    "the same is arranged alike",
+    text(layout.arrange(groups, (owner) => owner.endsWith("7"), room).boxes) === text(arranged.boxes),
+    true,
+  );
   const grown = structuredClone(groups);
   grown[36].parts[0].push("36/new");
   const moved = layout.arrange(grown, (owner) => owner.endsWith("7"), room).places.get("36/a0").index;
   check("who comes later moves nobody in the box", moved, arranged.places.get("36/a0").index);
   check("there is nothing between boxes", layout.hit(arranged, -5, -5), null);
   check("arrows lead to the neighbour", layout.neighbour(arranged, "1/a0", "right"), "1/a1");
-  check("many machines fold", [...layout.crowded([{ owner: "x", parts: [Array.from({ length: 301 }, (_, i) => `${i}`)] }, { owner: "y", parts: [["1"]] }])], ["x"]);
+  check(
+    "many machines fold",
+    [
+      ...layout.crowded([
+        { owner: "x", parts: [Array.from({ length: 301 }, (_, i) => `${i}`)] },
+        { owner: "y", parts: [["1"]] },
+      ]),
+    ],
+    ["x"],
+  );
 
-  const machine = (key, active, more) => ({ key, machine: key, owner: "p", peer: "p", active, error: false, parent: null, tags: [], stale_ms: null, online: null, ...more });
-  const all = [machine("p/a", ["On"]), machine("p/b", ["On", "Hot"]), machine("p/c", ["Off"]), machine("p/d", [], { stale_ms: 9000 })];
+  const machine = (key, active, more) => ({
+    key,
+    machine: key,
+    owner: "p",
+    peer: "p",
+    active,
+    error: false,
+    parent: null,
+    tags: [],
+    stale_ms: null,
+    online: null,
+    ...more,
+  });
+  const all = [
+    machine("p/a", ["On"]),
+    machine("p/b", ["On", "Hot"]),
+    machine("p/c", ["Off"]),
+    machine("p/d", [], { stale_ms: 9000 }),
+  ];
   check("states are chosen that tell machines apart", looks.choose(all, []), ["Hot", "Off", "On"]);
   check("the first picked state that is active colours", looks.lookOf(all[1], ["Hot", "On"], null, () => true).fill, 0);
   check("an old copy is stale", looks.lookOf(all[3], [], null, () => true).stale, true);
   check("who is not in the graph is gone", looks.lookOf(all[0], [], new Set(), () => true).gone, true);
 
   const graph = {
-    vertices: [{ id: "m:p/a", kind: "machine", peer: "p", key: "p/a" }, { id: "m:q/b", kind: "machine", peer: "q", key: "q/b" }, { id: "p:p", kind: "peer", peer: "p" }, { id: "p:q", kind: "peer", peer: "q" }],
-    edges: [["connection", "p:p", "p:q"], ["connection", "p:q", "p:p"], ["pipe add", "m:p/a", "m:q/b"], ["pipe add", "m:p/a", "nobody"]].map(([kind, source, target], i) => ({ id: `${i}`, kind, source, target })),
+    vertices: [
+      { id: "m:p/a", kind: "machine", peer: "p", key: "p/a" },
+      { id: "m:q/b", kind: "machine", peer: "q", key: "q/b" },
+      { id: "p:p", kind: "peer", peer: "p" },
+      { id: "p:q", kind: "peer", peer: "q" },
+    ],
+    edges: [
+      ["connection", "p:p", "p:q"],
+      ["connection", "p:q", "p:p"],
+      ["pipe add", "m:p/a", "m:q/b"],
+      ["pipe add", "m:p/a", "nobody"],
+    ].map(([kind, source, target], i) => ({ id: `${i}`, kind, source, target })),
   };
-  const two = [{ owner: "p", parts: [["p/a"]] }, { owner: "q", parts: [["q/b"]] }];
-  const drawn = (closed, kinds, open) => edges.drawn(graph, layout.arrange(two, (owner) => closed.includes(owner), room), kinds, open).map((one) => [one.source, one.target, one.count]);
+  const two = [
+    { owner: "p", parts: [["p/a"]] },
+    { owner: "q", parts: [["q/b"]] },
+  ];
+  const drawn = (closed, kinds, open) =>
+    edges
+      .drawn(
+        graph,
+        layout.arrange(two, (owner) => closed.includes(owner), room),
+        kinds,
+        open,
+      )
+      .map((one) => [one.source, one.target, one.count]);
   check("a connection seen by both is one", drawn([], ["connection"]), [["p:p", "p:q", 2]]);
   check("a pipe leads from machine to machine", drawn([], ["pipe add"]), [["m:p/a", "m:q/b", 1]]);
   check("of a folded box, from the box", drawn(["p"], ["pipe add"]), [["p:p", "m:q/b", 1]]);
@@ -101,6 +174,9 @@ async () => {
   waiting.shift()();
   await new Promise((resolve) => setTimeout(resolve));
   check("one question is under way, and only the newest waits", asked, [1, 4]);
-  check("answers come in order", done, [[1, false], [4, true]]);
+  check("answers come in order", done, [
+    [1, false],
+    [4, true],
+  ]);
   return [failed, count];
-}
+};

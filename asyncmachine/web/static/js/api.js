@@ -40,8 +40,8 @@ export class Api {
   async get(path, params) {
     this.asked += 1;
     const url = this.url(path, params);
-    const early = globalThis.early?.get(url); // see early.js
-    globalThis.early?.delete(url);
+    const early = /** @type {any} */ (globalThis).early?.get(url); // see early.js
+    /** @type {any} */ (globalThis).early?.delete(url);
     return await answer(early ?? fetch(url, { headers: { accept: "application/json" } }));
   }
 

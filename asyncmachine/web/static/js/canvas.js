@@ -80,7 +80,9 @@ export class Canvas {
     const list = [...groups]
       .map(([one, parts]) => ({ owner: one, parts: [...parts.values()] }))
       .filter(({ owner: one, parts }) => parts.length || (!tag && one))
-      .sort((a, b) => name(a.owner).localeCompare(name(b.owner), "en", { numeric: true }) || (a.owner < b.owner ? -1 : 1));
+      .sort(
+        (a, b) => name(a.owner).localeCompare(name(b.owner), "en", { numeric: true }) || (a.owner < b.owner ? -1 : 1),
+      );
     const crowd = crowded(list);
     const isCollapsed = (/** @type {string} */ one) => {
       const said = collapsed.findLast((entry) => [one, `!${one}`, "*", "!*"].includes(entry));
@@ -124,7 +126,9 @@ export class Canvas {
     }
     const ids = new Set(edges.map(({ id }) => id));
     this.cy.batch(() => {
-      this.cy.remove(this.cy.elements().filter((/** @type {any} */ one) => !(one.isEdge() ? ids : wanted).has(one.id())));
+      this.cy.remove(
+        this.cy.elements().filter((/** @type {any} */ one) => !(one.isEdge() ? ids : wanted).has(one.id())),
+      );
       for (const [id, { x, y, w, h }] of wanted) {
         const node = this.cy.getElementById(id);
         const position = { x: x + w / 2, y: y + h / 2 };
@@ -155,7 +159,11 @@ export class Canvas {
   light() {
     const key = this.world.view.value.machine;
     const place = key ? this.arrangement.places.get(key) : null;
-    const id = place ? (place.box.collapsed ? peerNode(place.box.owner) : machineNode(/** @type {string} */ (key))) : null;
+    const id = place
+      ? place.box.collapsed
+        ? peerNode(place.box.owner)
+        : machineNode(/** @type {string} */ (key))
+      : null;
     this.cy.batch(() => {
       this.cy.edges().removeClass("lit unlit");
       const node = id ? this.cy.getElementById(id) : null;
@@ -170,17 +178,51 @@ export class Canvas {
     const { edge } = this.theme.colours;
     const kinds = ["connection", "session", "mesh", "neighbour", "pipe add", "pipe remove", "replica", "parent"];
     const arrows = ["pipe add", "pipe remove", "replica", "parent"];
-    this.cy.style([
-      { selector: "node", style: { shape: "rectangle", width: "data(w)", height: "data(h)", "background-opacity": 0, "border-width": 0, "overlay-opacity": 0 } },
-      { selector: "core", style: { "active-bg-opacity": 0 } },
-      { selector: "edge", style: { width: "data(wide)", "curve-style": "straight", opacity: this.faint, "overlay-opacity": 0, events: "no" } },
-      ...kinds.map((kind) => ({ selector: `edge[kind="${kind}"]`, style: { "line-color": edge(kind), "target-arrow-color": edge(kind) } })),
-      ...arrows.map((kind) => ({ selector: `edge[kind="${kind}"]`, style: { "target-arrow-shape": kind === "pipe remove" ? "tee" : "triangle", "arrow-scale": 0.8, "curve-style": "bezier" } })),
-      { selector: 'edge[kind="replica"], edge[kind="mesh"], edge[kind="neighbour"]', style: { "line-style": "dashed" } },
-      { selector: 'edge[kind="parent"]', style: { "line-style": "dotted" } },
-      { selector: ".unlit", style: { opacity: this.faint / 2 } },
-      { selector: ".lit", style: { opacity: 1 } },
-    ]).update();
+    this.cy
+      .style([
+        {
+          selector: "node",
+          style: {
+            shape: "rectangle",
+            width: "data(w)",
+            height: "data(h)",
+            "background-opacity": 0,
+            "border-width": 0,
+            "overlay-opacity": 0,
+          },
+        },
+        { selector: "core", style: { "active-bg-opacity": 0 } },
+        {
+          selector: "edge",
+          style: {
+            width: "data(wide)",
+            "curve-style": "straight",
+            opacity: this.faint,
+            "overlay-opacity": 0,
+            events: "no",
+          },
+        },
+        ...kinds.map((kind) => ({
+          selector: `edge[kind="${kind}"]`,
+          style: { "line-color": edge(kind), "target-arrow-color": edge(kind) },
+        })),
+        ...arrows.map((kind) => ({
+          selector: `edge[kind="${kind}"]`,
+          style: {
+            "target-arrow-shape": kind === "pipe remove" ? "tee" : "triangle",
+            "arrow-scale": 0.8,
+            "curve-style": "bezier",
+          },
+        })),
+        {
+          selector: 'edge[kind="replica"], edge[kind="mesh"], edge[kind="neighbour"]',
+          style: { "line-style": "dashed" },
+        },
+        { selector: 'edge[kind="parent"]', style: { "line-style": "dotted" } },
+        { selector: ".unlit", style: { opacity: this.faint / 2 } },
+        { selector: ".lit", style: { opacity: 1 } },
+      ])
+      .update();
     this.paint();
   }
 

@@ -83,23 +83,52 @@ export class Diff {
     if (!this.answer) return;
     const { machines, graph, unchanged, t1, t2 } = this.answer;
     const peer = (/** @type {any} */ one) => this.world.peerName(this.world.roster.get(one.key)?.peer ?? one.owner);
-    renew(this.root,
+    renew(
+      this.root,
       h("h2", {}, `${machines.length.toLocaleString("en")} machines changed`),
-      h("p.sub", {}, `${exact(t1)} to ${exact(t2)}, ${duration(t2 - t1)} · ${Number(unchanged).toLocaleString("en")} are as they were`),
-      h("ul.rows", { id: "diff", "aria-label": "Machines that changed", data: { machines: machines.length } }, machines.slice(0, MOST).map((/** @type {any} */ one) =>
-        h("li", { data: { key: one.key } }, h("button.plain", { type: "button", data: { f: one.key }, onclick: () => this.use.open(one.key) },
-          h("span.when", {}, h("span", {}, `${one.machine}${one.new ? " · new" : ""}`), h("span", {}, peer(one))),
-          h("span", {}, changes(one, "")), ticks(one.ticks))))),
+      h(
+        "p.sub",
+        {},
+        `${exact(t1)} to ${exact(t2)}, ${duration(t2 - t1)} · ${Number(unchanged).toLocaleString("en")} are as they were`,
+      ),
+      h(
+        "ul.rows",
+        { id: "diff", "aria-label": "Machines that changed", data: { machines: machines.length } },
+        machines
+          .slice(0, MOST)
+          .map((/** @type {any} */ one) =>
+            h(
+              "li",
+              { data: { key: one.key } },
+              h(
+                "button.plain",
+                { type: "button", data: { f: one.key }, onclick: () => this.use.open(one.key) },
+                h("span.when", {}, h("span", {}, `${one.machine}${one.new ? " · new" : ""}`), h("span", {}, peer(one))),
+                h("span", {}, changes(one, "")),
+                ticks(one.ticks),
+              ),
+            ),
+          ),
+      ),
       machines.length > MOST ? h("p.quiet", {}, `and ${machines.length - MOST} more`) : null,
       graph ? this.parts("Came into the graph", graph.came, "came") : null,
-      graph ? this.parts("Went out of the graph", graph.went, "went") : null);
+      graph ? this.parts("Went out of the graph", graph.went, "went") : null,
+    );
   }
 
   /** @param {string} title @param {any[]} list @param {string} how */
   parts(title, list, how) {
     if (!list.length) return [];
     const text = (/** @type {any} */ one) => `${one.kind} ${one.label}`;
-    return [h("h3", {}, `${title}: ${list.length}`), h("ul", {}, list.slice(0, 60).map((one) => h(`li.${how}`, {}, text(one)))), list.length > 60 ? h("p.quiet", {}, `and ${list.length - 60} more`) : null];
+    return [
+      h("h3", {}, `${title}: ${list.length}`),
+      h(
+        "ul",
+        {},
+        list.slice(0, 60).map((one) => h(`li.${how}`, {}, text(one))),
+      ),
+      list.length > 60 ? h("p.quiet", {}, `and ${list.length - 60} more`) : null,
+    ];
   }
 
   /** The other moment's network, where everything stands in the same place. @param {any} scene @param {any} port */
@@ -109,7 +138,8 @@ export class Diff {
     const picks = this.use.picks();
     const passes = filterOf(this.world.view.value);
     const looks = new Map();
-    for (const key of scene.arrangement.places.keys()) looks.set(key, lookOf(this.network.get(key), picks, null, passes));
+    for (const key of scene.arrangement.places.keys())
+      looks.set(key, lookOf(this.network.get(key), picks, null, passes));
     const mine = { ...port, width: this.box.clientWidth, height: this.box.clientHeight };
     const other = { ...scene, looks, away: () => false };
     const context = clear(canvas, mine);

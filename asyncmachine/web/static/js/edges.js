@@ -68,7 +68,14 @@ export function derived(machines) {
     if (parent === null || !keys.has(keyOf(owner, parent))) continue;
     edges.push({ id: `parent|${key}`, kind: "parent", source: key, target: keyOf(owner, parent) });
   }
-  const vertices = machines.map(({ key, peer, machine }) => ({ id: key, kind: "machine", peer, machine, key, label: machine }));
+  const vertices = machines.map(({ key, peer, machine }) => ({
+    id: key,
+    kind: "machine",
+    peer,
+    machine,
+    key,
+    label: machine,
+  }));
   return { vertices, edges, kinds: { parent: edges.length }, derived: true };
 }
 

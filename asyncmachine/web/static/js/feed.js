@@ -14,6 +14,7 @@ export class Feed {
     this.world = world;
     this.use = use;
     this.source = /** @type {EventSource|null} */ (null);
+    this.state = /** @type {"none"|"opening"|"open"|"lost"} */ ("none");
     this.waiting = /** @type {import("./types.js").LogRecord[]} */ ([]);
     this.received = 0;
     this.missed = 0;
@@ -83,7 +84,7 @@ export class Feed {
   /** @param {"none"|"opening"|"open"|"lost"} [state] */
   tell(state) {
     // After a loss it is lost until the server has said hello again.
-    this.state = state === "opening" && this.state === "lost" ? "lost" : (state ?? this.state ?? "none");
+    this.state = state === "opening" && this.state === "lost" ? "lost" : (state ?? this.state);
     const status = byId("feed-status");
     status.dataset.state = this.state;
     status.dataset.received = String(this.received);

@@ -8,7 +8,9 @@ export class Keys {
   /** @param {{title: string, commands: Command[]}[]} groups */
   constructor(groups) {
     this.groups = groups;
-    this.byKey = new Map(groups.flatMap(({ commands }) => commands.flatMap(({ keys, call }) => keys.map((key) => [key, call]))));
+    this.byKey = new Map(
+      groups.flatMap(({ commands }) => commands.flatMap(({ keys, call }) => keys.map((key) => [key, call]))),
+    );
     document.addEventListener("keydown", (event) => this.press(event));
     byId("do-help").addEventListener("click", () => this.help());
   }
@@ -35,17 +37,57 @@ export class Keys {
   help() {
     const dialog = byId("help");
     const name = (/** @type {string} */ key) => ({ " ": "Space", ArrowLeft: "←" })[key] ?? key;
-    replace(dialog,
-      h("form.head", { method: "dialog" }, h("h2", { id: "help-title" }, "Keyboard and help"), h("button.main", { autofocus: true }, "Close")),
-      h("p.quiet", {}, "Each box is a peer, and each tile in it a machine, in a place that stays. Click a tile to open it, and the head of a box to fold it. Drag the time bar: everything is as of then."),
+    replace(
+      dialog,
+      h(
+        "form.head",
+        { method: "dialog" },
+        h("h2", { id: "help-title" }, "Keyboard and help"),
+        h("button.main", { autofocus: true }, "Close"),
+      ),
+      h(
+        "p.quiet",
+        {},
+        "Each box is a peer, and each tile in it a machine, in a place that stays. Click a tile to open it, and the head of a box to fold it. Drag the time bar: everything is as of then.",
+      ),
       this.groups.map(({ title, commands }) => [
         h("h3", {}, title),
-        h("dl", {}, commands.flatMap(({ keys, text }) => [h("dt", {}, keys.map((key) => [h("kbd", {}, name(key)), " "])), h("dd", {}, text)])),
+        h(
+          "dl",
+          {},
+          commands.flatMap(({ keys, text }) => [
+            h(
+              "dt",
+              {},
+              keys.map((key) => [h("kbd", {}, name(key)), " "]),
+            ),
+            h("dd", {}, text),
+          ]),
+        ),
       ]),
       h("h3", {}, "In the network"),
-      h("dl", {}, h("dt", {}, h("kbd", {}, "← ↑ ↓ →")), h("dd", {}, "from machine to machine"), h("dt", {}, h("kbd", {}, "Enter")), h("dd", {}, "open it")),
+      h(
+        "dl",
+        {},
+        h("dt", {}, h("kbd", {}, "← ↑ ↓ →")),
+        h("dd", {}, "from machine to machine"),
+        h("dt", {}, h("kbd", {}, "Enter")),
+        h("dd", {}, "open it"),
+      ),
       h("h3", {}, "On the time bar"),
-      h("dl", {}, h("dt", {}, h("kbd", {}, "← →")), h("dd", {}, "a little; with Shift, more"), h("dt", {}, h("kbd", {}, "Home"), " ", h("kbd", {}, "End")), h("dd", {}, "to its ends"), h("dt", {}, "wheel"), h("dd", {}, "show less time, or more"), h("dt", {}, "Shift and drag"), h("dd", {}, "move what it shows")));
+      h(
+        "dl",
+        {},
+        h("dt", {}, h("kbd", {}, "← →")),
+        h("dd", {}, "a little; with Shift, more"),
+        h("dt", {}, h("kbd", {}, "Home"), " ", h("kbd", {}, "End")),
+        h("dd", {}, "to its ends"),
+        h("dt", {}, "wheel"),
+        h("dd", {}, "show less time, or more"),
+        h("dt", {}, "Shift and drag"),
+        h("dd", {}, "move what it shows"),
+      ),
+    );
     dialog.showModal();
   }
 }

@@ -67,7 +67,12 @@ export function crowded(groups) {
 }
 
 /** Of several shapes of boxes take the one that makes everything largest. `scale` is for a room of height 1. */
-function best(/** @type {Group[]} */ groups, /** @type {(owner: string) => boolean} */ isCollapsed, /** @type {any} */ room, /** @type {number} */ head) {
+function best(
+  /** @type {Group[]} */ groups,
+  /** @type {(owner: string) => boolean} */ isCollapsed,
+  /** @type {any} */ room,
+  /** @type {number} */ head,
+) {
   const aspect = room.width / Math.max(room.height, 1);
   const tried = SHAPES.map((shape) => {
     const boxes = groups.map(({ owner, parts }) => makeBox(owner, parts, isCollapsed(owner), shape, head));

@@ -20,19 +20,24 @@ export const START = Object.freeze({
 });
 
 /** Names in the address, and the fields that they stand for. */
+/** @type {Record<string, string>} */
 const TIMES = { at: "at", diff: "diff", from: "since", to: "until" };
+/** @type {Record<string, string>} */
 const TEXTS = { m: "machine", window: "window", owner: "owner", tag: "tag", is: "only", tab: "tab" };
+/** @type {Record<string, string>} */
 const LISTS = { s: "states", kinds: "kinds", collapsed: "collapsed" };
 
 /** @param {import("./types.js").View} view @returns {string} with the # */
 export function toHash(view) {
   const parts = [];
-  for (const [name, field] of Object.entries(TIMES)) if (view[field] !== null) parts.push([name, exact(view[field])]);
-  for (const [name, field] of Object.entries(TEXTS)) if (view[field]) parts.push([name, view[field]]);
+  const fields = /** @type {Record<string, any>} */ (/** @type {unknown} */ (view));
+  for (const [name, field] of Object.entries(TIMES))
+    if (fields[field] !== null) parts.push([name, exact(fields[field])]);
+  for (const [name, field] of Object.entries(TEXTS)) if (fields[field]) parts.push([name, fields[field]]);
   for (const [name, field] of Object.entries(LISTS)) {
-    const list = view[field];
+    const list = fields[field];
     if (list !== null && !(field === "collapsed" && !list.length)) {
-      parts.push([name, list.map((one) => one.replace(/[\\,]/g, "\\$&")).join(",")]);
+      parts.push([name, list.map((/** @type {string} */ one) => one.replace(/[\\,]/g, "\\$&")).join(",")]);
     }
   }
   return `#${parts.map(([name, value]) => `${name}=${encode(value)}`).join("&")}`;
@@ -55,7 +60,7 @@ export function fromHash(hash) {
       } catch {
         view[TIMES[name]] = null;
       }
-    } else if (name in TEXTS) view[TEXTS[name]] = value || START[TEXTS[name]];
+    } else if (name in TEXTS) view[TEXTS[name]] = value || /** @type {Record<string, any>} */ (START)[TEXTS[name]];
     else if (name in LISTS) view[LISTS[name]] = split(value);
   }
   return /** @type {import("./types.js").View} */ (/** @type {unknown} */ (view));
@@ -78,5 +83,5 @@ function decode(value) {
 /** Split at commas that have no backslash before them. @param {string} value */
 function split(value) {
   const list = value.match(/(?:\\.|[^,\\])+/g) ?? [];
-  return list.map((one) => one.replace(/\\(.)/g, "$1"));
+  return list.map((/** @type {string} */ one) => one.replace(/\\(.)/g, "$1"));
 }

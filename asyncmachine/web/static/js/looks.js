@@ -21,7 +21,12 @@ export const ABSENT = -2; // not there yet
 
 /** @type {Look} */
 export const NOTHING = Object.freeze({
-  fill: ABSENT, error: false, stale: false, offline: false, gone: false, dim: false,
+  fill: ABSENT,
+  error: false,
+  stale: false,
+  offline: false,
+  gone: false,
+  dim: false,
 });
 
 /**

@@ -19,7 +19,12 @@ export class MachineView {
     this.bar = bar;
     this.use = use;
     this.root = h("div");
-    this.parts = Object.fromEntries(["head", "states", "last", "lanes", "relations", "causes", "beliefs"].map((name) => [name, h(`div.${name}-part`)]));
+    this.parts = Object.fromEntries(
+      ["head", "states", "last", "lanes", "relations", "causes", "beliefs"].map((name) => [
+        name,
+        h(`div.${name}-part`),
+      ]),
+    );
     this.root.append(...Object.values(this.parts));
     this.parts.lanes.id = "lanes";
     this.answer = /** @type {any} */ (null);
@@ -70,7 +75,11 @@ export class MachineView {
     this.answer = null;
     for (const part of Object.values(this.parts)) part.replaceChildren();
     const one = this.world.roster.get(key);
-    renew(this.parts.head, h("h2", {}, one?.machine ?? key), h("p.sub", {}, error.status && error.status < 500 ? error.message : "The server does not answer."));
+    renew(
+      this.parts.head,
+      h("h2", {}, one?.machine ?? key),
+      h("p.sub", {}, error.status && error.status < 500 ? error.message : "The server does not answer."),
+    );
   }
 
   /** @param {string} state */
@@ -87,35 +96,97 @@ export class MachineView {
     const one = this.world.roster.get(key);
     const now = this.world.data.value.network.get(key);
     const peer = this.world.peerName(one?.peer ?? "");
-    renew(this.parts.head,
+    renew(
+      this.parts.head,
       h("h2", {}, one?.machine ?? moment.machine ?? key),
-      h("p.sub", {}, `of ${peer} · epoch ${moment.epoch}, row ${moment.seq}`, now?.parent ? [" · part of ", this.link(now.parent, now.owner)] : null),
-      h("p.sub", { title: exact(BigInt(moment.at)) }, `the same since ${iso(BigInt(moment.at))}, ${ago(BigInt(moment.at), at)}`),
-      h("div.tags", {}, (one?.tags ?? []).map((tag) => h("span.chip", {}, tag)),
-        h("button.chip", { type: "button", data: { f: "show" }, onclick: () => this.use.show(key) }, "Show it")));
+      h(
+        "p.sub",
+        {},
+        `of ${peer} · epoch ${moment.epoch}, row ${moment.seq}`,
+        now?.parent ? [" · part of ", this.link(now.parent, now.owner)] : null,
+      ),
+      h(
+        "p.sub",
+        { title: exact(BigInt(moment.at)) },
+        `the same since ${iso(BigInt(moment.at))}, ${ago(BigInt(moment.at), at)}`,
+      ),
+      h(
+        "div.tags",
+        {},
+        (one?.tags ?? []).map((tag) => h("span.chip", {}, tag)),
+        h("button.chip", { type: "button", data: { f: "show" }, onclick: () => this.use.show(key) }, "Show it"),
+      ),
+    );
     this.drawStates(states, last, at);
-    renew(this.parts.last, h("h3", {}, "What changed last"), last
-      ? h("div.change", {}, h("div", {}, changes(last)), h("div.quiet", {}, `${asked(last)} · ${ago(BigInt(last.at), at)}`))
-      : h("p.quiet", {}, "Nothing yet."));
+    renew(
+      this.parts.last,
+      h("h3", {}, "What changed last"),
+      last
+        ? h(
+            "div.change",
+            {},
+            h("div", {}, changes(last)),
+            h("div.quiet", {}, `${asked(last)} · ${ago(BigInt(last.at), at)}`),
+          )
+        : h("p.quiet", {}, "Nothing yet."),
+    );
     renew(this.parts.relations, this.relations(states));
-    renew(this.parts.causes, this.neighbours("Caused by", causes, at, "c"), this.neighbours("What it caused", effects, at, "e"));
+    renew(
+      this.parts.causes,
+      this.neighbours("Caused by", causes, at, "c"),
+      this.neighbours("What it caused", effects, at, "e"),
+    );
     renew(this.parts.beliefs, this.beliefs(beliefs));
   }
 
   /** @param {any[]} states @param {any} last @param {bigint} at */
   drawStates(states, last, at) {
     const just = new Set([...(last?.activated ?? []), ...(last?.deactivated ?? [])]);
-    renew(this.parts.states, h("h3", {}, h("span", {}, "States"), h("span", {}, "tick, and how long")),
-      h("ul.states", {}, states.map((state) => {
-        const changed = ns(state.last_change);
-        const classes = ["li.state", state.active ? "on" : "", state.name === "Exception" && state.active ? "fault" : "", just.has(state.name) ? "just" : ""];
-        return h(classes.filter(Boolean).join("."), { data: { state: state.name, active: String(state.active), tick: String(state.tick) }, style: { "--swatch": this.colour(state.name) ?? "" } },
-          h("span.dot", { role: "img", "aria-label": state.active ? "active" : "not active" }),
-          h("button.plain", { type: "button", data: { f: `s${state.name}` }, title: "Colour the network by this state", onclick: () => this.use.pickStates([state.name, ...this.use.picks().filter((one) => one !== state.name)]) },
-            state.name, state.auto || state.multi ? h("span.quiet", {}, ` ${[state.auto && "auto", state.multi && "multi"].filter(Boolean).join(", ")}`) : null),
-          h("span.tick", {}, Number(state.tick).toLocaleString("en")),
-          h("span.since", { title: changed === null ? "" : exact(changed) }, changed === null ? "" : duration(at - changed)));
-      })));
+    renew(
+      this.parts.states,
+      h("h3", {}, h("span", {}, "States"), h("span", {}, "tick, and how long")),
+      h(
+        "ul.states",
+        {},
+        states.map((state) => {
+          const changed = ns(state.last_change);
+          const classes = [
+            "li.state",
+            state.active ? "on" : "",
+            state.name === "Exception" && state.active ? "fault" : "",
+            just.has(state.name) ? "just" : "",
+          ];
+          return h(
+            classes.filter(Boolean).join("."),
+            {
+              data: { state: state.name, active: String(state.active), tick: String(state.tick) },
+              style: { "--swatch": this.colour(state.name) ?? "" },
+            },
+            h("span.dot", { role: "img", "aria-label": state.active ? "active" : "not active" }),
+            h(
+              "button.plain",
+              {
+                type: "button",
+                data: { f: `s${state.name}` },
+                title: "Colour the network by this state",
+                onclick: () =>
+                  this.use.pickStates([state.name, ...this.use.picks().filter((one) => one !== state.name)]),
+              },
+              state.name,
+              state.auto || state.multi
+                ? h("span.quiet", {}, ` ${[state.auto && "auto", state.multi && "multi"].filter(Boolean).join(", ")}`)
+                : null,
+            ),
+            h("span.tick", {}, Number(state.tick).toLocaleString("en")),
+            h(
+              "span.since",
+              { title: changed === null ? "" : exact(changed) },
+              changed === null ? "" : duration(at - changed),
+            ),
+          );
+        }),
+      ),
+    );
   }
 
   /** @param {any[]} states */
@@ -125,39 +196,86 @@ export class MachineView {
     return [
       h("h3", {}, "Relations"),
       h("div.relations", {}, drawing),
-      h("p.key", { "aria-hidden": "true" }, Object.entries(COLOUR).map(([link, colour]) =>
-        h("span", {}, h(link === "after" ? "i.dashed" : "i", { style: { "--swatch": colour } }), link))),
+      h(
+        "p.key",
+        { "aria-hidden": "true" },
+        Object.entries(COLOUR).map(([link, colour]) =>
+          h("span", {}, h(link === "after" ? "i.dashed" : "i", { style: { "--swatch": colour } }), link),
+        ),
+      ),
     ];
   }
 
   /** @param {string} title @param {any[]} list @param {bigint} at @param {string} mark */
   neighbours(title, list, at, mark) {
     if (!list?.length) return [];
-    return [h("h3", {}, title), h("ul.rows", {}, list.map((record, i) => {
-      const key = record.key ?? this.world.keyFor(record.machine, record.owner);
-      const one = this.world.roster.get(key);
-      return row(record, { at, name: record.machine, peer: this.world.peerName(one?.peer ?? record.owner ?? ""), go: () => this.use.open(key, BigInt(record.at)), focus: `${mark}${i}` });
-    }))];
+    return [
+      h("h3", {}, title),
+      h(
+        "ul.rows",
+        {},
+        list.map((record, i) => {
+          const key = record.key ?? this.world.keyFor(record.machine, record.owner);
+          const one = this.world.roster.get(key);
+          return row(record, {
+            at,
+            name: record.machine,
+            peer: this.world.peerName(one?.peer ?? record.owner ?? ""),
+            go: () => this.use.open(key, BigInt(record.at)),
+            focus: `${mark}${i}`,
+          });
+        }),
+      ),
+    ];
   }
 
   /** @param {any[]} beliefs */
   beliefs(beliefs) {
     if (!beliefs?.length) return [];
-    const late = (/** @type {any} */ one) => (one.stale_ms === null || one.stale_ms === undefined ? "–" : duration(BigInt(Math.round(one.stale_ms)) * MS));
-    return [h("h3", {}, "What others believed"), h("table", {},
-      h("thead", {}, h("tr", {}, h("th", {}, "peer"), h("th.number", {}, "late by"), h("th.number", {}, "ticks behind"), h("th", {}, "differs"))),
-      h("tbody", {}, beliefs.map((one) => h("tr", {},
-        h("td", {}, this.world.peerName(one.observer)),
-        h("td.number", {}, one.known ? late(one) : "–"),
-        h("td.number", {}, one.known ? String(one.behind_ticks ?? 0) : "–"),
-        h("td", {}, one.known ? this.differs(one.ticks) : h("span.quiet", {}, "does not know it"))))))];
+    const late = (/** @type {any} */ one) =>
+      one.stale_ms === null || one.stale_ms === undefined ? "–" : duration(BigInt(Math.round(one.stale_ms)) * MS);
+    return [
+      h("h3", {}, "What others believed"),
+      h(
+        "table",
+        {},
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            h("th", {}, "peer"),
+            h("th.number", {}, "late by"),
+            h("th.number", {}, "ticks behind"),
+            h("th", {}, "differs"),
+          ),
+        ),
+        h(
+          "tbody",
+          {},
+          beliefs.map((one) =>
+            h(
+              "tr",
+              {},
+              h("td", {}, this.world.peerName(one.observer)),
+              h("td.number", {}, one.known ? late(one) : "–"),
+              h("td.number", {}, one.known ? String(one.behind_ticks ?? 0) : "–"),
+              h("td", {}, one.known ? this.differs(one.ticks) : h("span.quiet", {}, "does not know it")),
+            ),
+          ),
+        ),
+      ),
+    ];
   }
 
   /** @param {Record<string, [number, number]>} ticks truth, believed */
   differs(ticks) {
     const list = Object.entries(ticks ?? {});
     if (!list.length) return h("span.quiet", {}, "nothing");
-    return list.map(([state, [truth, believed]]) => h("div", {}, `${state} ${believed} `, h("span.quiet", {}, "not "), String(truth)));
+    return list.map(([state, [truth, believed]]) =>
+      h("div", {}, `${state} ${believed} `, h("span.quiet", {}, "not "), String(truth)),
+    );
   }
 
   /** @param {string} machine @param {string} owner */
@@ -171,8 +289,22 @@ export class MachineView {
     if (span && span.key !== this.key) return;
     this.span = span;
     const some = lanes.filter(({ spans }) => spans.length);
-    renew(this.parts.lanes, h("h3", {}, h("span", {}, "When each state was active"), truncated ? h("span", {}, "the first part of it") : null),
-      span && some.length ? h("div.lanes", {}, drawLanes(some, span, (state) => this.colour(state))) : h("p.quiet", {}, "None was, in this window."));
+    renew(
+      this.parts.lanes,
+      h(
+        "h3",
+        {},
+        h("span", {}, "When each state was active"),
+        truncated ? h("span", {}, "the first part of it") : null,
+      ),
+      span && some.length
+        ? h(
+            "div.lanes",
+            {},
+            drawLanes(some, span, (state) => this.colour(state)),
+          )
+        : h("p.quiet", {}, "None was, in this window."),
+    );
     if (span) placeNow(this.parts.lanes, this.world.moment, span);
   }
 

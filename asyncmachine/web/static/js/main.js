@@ -52,20 +52,39 @@ const toggle = (owner) => {
   const others = view.value.collapsed.filter((entry) => entry !== owner && entry !== `!${owner}`);
   view.set({ collapsed: [...others, box.collapsed ? `!${owner}` : owner] });
 };
-const foldAll = () => view.set({ collapsed: canvas.arrangement.boxes.some(({ collapsed }) => !collapsed) ? ["*"] : ["!*"] });
+const foldAll = () =>
+  view.set({ collapsed: canvas.arrangement.boxes.some(({ collapsed }) => !collapsed) ? ["*"] : ["!*"] });
 
 const canvas = new Canvas(world, theme, { picks, kinds, pick: open, toggle });
 const side = new Side(world, theme, picks, kinds);
 const bar = new TimeBar(world, theme, failed);
 const player = new Player(world, bar, picks, failed);
-const use = { picks, pickStates: (/** @type {string[]} */ list) => side.pick(list), open, show: (/** @type {string} */ key) => canvas.show(key, true), failed };
+const use = {
+  picks,
+  pickStates: (/** @type {string[]} */ list) => side.pick(list),
+  open,
+  show: (/** @type {string} */ key) => canvas.show(key, true),
+  failed,
+};
 const machine = new MachineView(world, bar, use);
 const log = new Log(world, use);
 const diff = new Diff(world, canvas, use);
 const panel = new Panel(view, [
-  { id: "machine", title: "Machine", root: machine.root, isThere: () => view.value.machine !== null, close: () => view.set({ machine: null }) },
+  {
+    id: "machine",
+    title: "Machine",
+    root: machine.root,
+    isThere: () => view.value.machine !== null,
+    close: () => view.set({ machine: null }),
+  },
   { id: "log", title: "Log", root: log.root, isThere: () => view.value.tab === "log" },
-  { id: "diff", title: "Compare", root: diff.root, isThere: () => view.value.diff !== null, close: () => view.set({ diff: null }) },
+  {
+    id: "diff",
+    title: "Compare",
+    root: diff.root,
+    isThere: () => view.value.diff !== null,
+    close: () => view.set({ diff: null }),
+  },
 ]);
 const search = new Search(world, canvas, open);
 const refreshPanel = eachFrame(() => {
@@ -173,17 +192,19 @@ const goToTime = () => {
   byId("go").showModal();
   byId("go-time").select();
 };
-byId("go").querySelector("form").addEventListener("submit", (/** @type {Event} */ event) => {
-  try {
-    const at = parse(byId("go-time").value, world.data.value.last);
-    player.stop();
-    view.set({ at: at >= world.data.value.last ? null : at });
-    bar.keepInSight();
-  } catch (error) {
-    event.preventDefault();
-    byId("go-wrong").textContent = /** @type {Error} */ (error).message;
-  }
-});
+byId("go")
+  .querySelector("form")
+  .addEventListener("submit", (/** @type {Event} */ event) => {
+    try {
+      const at = parse(byId("go-time").value, world.data.value.last);
+      player.stop();
+      view.set({ at: at >= world.data.value.last ? null : at });
+      bar.keepInSight();
+    } catch (error) {
+      event.preventDefault();
+      byId("go-wrong").textContent = /** @type {Error} */ (error).message;
+    }
+  });
 byId("go-cancel").addEventListener("click", () => byId("go").close());
 const copyLink = async () => {
   history.replaceState(null, "", toHash(view.value));
@@ -201,49 +222,69 @@ const escape = () => {
   else if (!wide.matches) showSide(false);
 };
 for (const [id, call] of /** @type {[string, () => void][]} */ ([
-  ["toggle-side", toggleSide], ["do-log", toggleLog], ["do-diff", toggleDiff], ["do-link", copyLink], ["clock", goToTime],
-  ["do-theme", () => theme.toggle()], ["zoom-in", () => canvas.zoomBy(1.4)], ["zoom-out", () => canvas.zoomBy(1 / 1.4)], ["zoom-fit", () => canvas.fit()],
-])) byId(id).addEventListener("click", call);
+  ["toggle-side", toggleSide],
+  ["do-log", toggleLog],
+  ["do-diff", toggleDiff],
+  ["do-link", copyLink],
+  ["clock", goToTime],
+  ["do-theme", () => theme.toggle()],
+  ["zoom-in", () => canvas.zoomBy(1.4)],
+  ["zoom-out", () => canvas.zoomBy(1 / 1.4)],
+  ["zoom-fit", () => canvas.fit()],
+]))
+  byId(id).addEventListener("click", call);
 byId("more").addEventListener("click", (/** @type {Event} */ event) => {
   if (/** @type {HTMLElement} */ (event.target).closest(".list button")) byId("more").open = false;
 });
 byId("graph").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
   const way = { ArrowLeft: "left", ArrowRight: "right", ArrowUp: "up", ArrowDown: "down" }[event.key];
   const key = way ? canvas.step(/** @type {any} */ (way)) : canvas.hover?.key;
-  if (way && key) byId("told").textContent = `${canvas.label(key)}, ${world.peerName(world.roster.get(key)?.peer ?? "")}: ${canvas.told(key)}`;
+  if (way && key)
+    byId("told").textContent =
+      `${canvas.label(key)}, ${world.peerName(world.roster.get(key)?.peer ?? "")}: ${canvas.told(key)}`;
   else if (event.key === "Enter" && key && event.target === byId("graph")) open(key);
   else return;
   event.preventDefault();
 });
 
 new Keys([
-  { title: "Time", commands: [
-    { keys: [" "], text: "play, or pause", call: () => player.toggle() },
-    { keys: [",", "."], text: "previous and next transition, of the open machine if there is one", call: () => {} },
-    { keys: ["[", "]"], text: "a minute back, and on", call: () => {} },
-    { keys: ["p", "n"], text: "previous and next change of the first picked state", call: () => {} },
-    { keys: ["<", ">"], text: "play slower, and faster", call: () => {} },
-    { keys: ["t"], text: "go to a time", call: goToTime },
-    { keys: ["l"], text: "back to now, or to the end", call: () => player.toEnd() },
-    { keys: ["b"], text: "to the time bar", call: () => byId("time-bar").focus() },
-  ] },
-  { title: "View", commands: [
-    { keys: ["/"], text: "find a machine", call: () => byId("search").focus() },
-    { keys: ["s"], text: "pick states to colour by", call: () => {
-      showSide(true);
-      side.toggle();
-    } },
-    { keys: ["d"], text: "compare two moments", call: toggleDiff },
-    { keys: ["g"], text: "log", call: toggleLog },
-    { keys: ["f"], text: "fit all", call: () => canvas.fit() },
-    { keys: ["+", "-"], text: "zoom", call: () => {} },
-    { keys: ["c"], text: "fold all boxes, or open them", call: foldAll },
-    { keys: ["m"], text: "colours, edges and filters", call: toggleSide },
-    { keys: ["y"], text: "copy a link to this view", call: copyLink },
-    { keys: ["k"], text: "dark or light", call: () => theme.toggle() },
-    { keys: ["Escape"], text: "close what is open", call: escape },
-    { keys: ["?"], text: "this help", call: () => byId("do-help").click() },
-  ] },
+  {
+    title: "Time",
+    commands: [
+      { keys: [" "], text: "play, or pause", call: () => player.toggle() },
+      { keys: [",", "."], text: "previous and next transition, of the open machine if there is one", call: () => {} },
+      { keys: ["[", "]"], text: "a minute back, and on", call: () => {} },
+      { keys: ["p", "n"], text: "previous and next change of the first picked state", call: () => {} },
+      { keys: ["<", ">"], text: "play slower, and faster", call: () => {} },
+      { keys: ["t"], text: "go to a time", call: goToTime },
+      { keys: ["l"], text: "back to now, or to the end", call: () => player.toEnd() },
+      { keys: ["b"], text: "to the time bar", call: () => byId("time-bar").focus() },
+    ],
+  },
+  {
+    title: "View",
+    commands: [
+      { keys: ["/"], text: "find a machine", call: () => byId("search").focus() },
+      {
+        keys: ["s"],
+        text: "pick states to colour by",
+        call: () => {
+          showSide(true);
+          side.toggle();
+        },
+      },
+      { keys: ["d"], text: "compare two moments", call: toggleDiff },
+      { keys: ["g"], text: "log", call: toggleLog },
+      { keys: ["f"], text: "fit all", call: () => canvas.fit() },
+      { keys: ["+", "-"], text: "zoom", call: () => {} },
+      { keys: ["c"], text: "fold all boxes, or open them", call: foldAll },
+      { keys: ["m"], text: "colours, edges and filters", call: toggleSide },
+      { keys: ["y"], text: "copy a link to this view", call: copyLink },
+      { keys: ["k"], text: "dark or light", call: () => theme.toggle() },
+      { keys: ["Escape"], text: "close what is open", call: escape },
+      { keys: ["?"], text: "this help", call: () => byId("do-help").click() },
+    ],
+  },
 ]).bind({
   ",": () => player.step("previous", "transition"),
   ".": () => player.step("next", "transition"),
@@ -274,7 +315,10 @@ async function start() {
     return;
   }
   const { info, network } = world.data.value;
-  chosen = choose([...network.values()], (info?.states ?? []).map(({ name }) => name));
+  chosen = choose(
+    [...network.values()],
+    (info?.states ?? []).map(({ name }) => name),
+  );
   byId("title").textContent = info?.title || "asyncmachine";
   document.title = `${info?.title || "asyncmachine"} · asyncmachine`;
   if (view.value.machine && !view.value.tab) view.set({ tab: "machine" });

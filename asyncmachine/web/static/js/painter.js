@@ -104,11 +104,22 @@ function paintHead(c, scene, port, box, r) {
   c.font = `650 ${size}px ${FONT}`;
   c.fillStyle = names.ink;
   c.fillText(fitted(c, scene.peerName(box.owner), right - r.x - pad), r.x + pad, middle);
-  paintShares(c, counts, fills, names, { x: r.x + pad, y: r.y + head * 0.74, w: r.w - 2 * pad, h: Math.max(2, 4 * port.zoom) });
+  paintShares(c, counts, fills, names, {
+    x: r.x + pad,
+    y: r.y + head * 0.74,
+    w: r.w - 2 * pad,
+    h: Math.max(2, 4 * port.zoom),
+  });
 }
 
 /** A bar of what is active, in the colours of the picked states. */
-function paintShares(/** @type {any} */ c, /** @type {any} */ counts, /** @type {string[]} */ fills, /** @type {any} */ names, /** @type {any} */ r) {
+function paintShares(
+  /** @type {any} */ c,
+  /** @type {any} */ counts,
+  /** @type {string[]} */ fills,
+  /** @type {any} */ names,
+  /** @type {any} */ r,
+) {
   if (!counts.machines) return;
   let x = r.x;
   for (const [i, count] of [...counts.fills, counts.idle].entries()) {
@@ -135,7 +146,8 @@ export function paintTiles(c, scene, port) {
     });
   }
   c.globalAlpha = 1;
-  if (scene.marked.size <= RINGS) for (const key of scene.marked) ring(c, scene, port, key, scene.colours.names.ink, 1.5, []);
+  if (scene.marked.size <= RINGS)
+    for (const key of scene.marked) ring(c, scene, port, key, scene.colours.names.ink, 1.5, []);
   if (scene.hovered) ring(c, scene, port, scene.hovered, scene.colours.names["strong-line"], 2, []);
   if (scene.picked) ring(c, scene, port, scene.picked, scene.colours.names.accent, 3, []);
 }

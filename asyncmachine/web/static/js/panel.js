@@ -13,15 +13,34 @@ export class Panel {
     this.view = view;
     this.tabs = tabs;
     this.root = byId("panel");
-    this.list = h("div", { role: "tablist", "aria-label": "Details", onkeydown: (/** @type {any} */ event) => this.key(event) });
+    this.shape = ""; // which tabs there are, so that they are made anew only when that changes
+    this.list = h("div", {
+      role: "tablist",
+      "aria-label": "Details",
+      onkeydown: (/** @type {any} */ event) => this.key(event),
+    });
     for (const { id, root } of tabs) {
       root.id = `tab-${id}`;
       root.setAttribute("role", "tabpanel");
       root.setAttribute("aria-labelledby", `title-${id}`);
       root.tabIndex = 0;
     }
-    const close = h("button.icon", { id: "panel-close", type: "button", "aria-label": "Close the details", "aria-keyshortcuts": "Escape", onclick: () => this.close() }, "×");
-    replace(this.root, h("div.tabs", {}, this.list, close), tabs.map(({ root }) => root)); // the button is none of the tabs
+    const close = h(
+      "button.icon",
+      {
+        id: "panel-close",
+        type: "button",
+        "aria-label": "Close the details",
+        "aria-keyshortcuts": "Escape",
+        onclick: () => this.close(),
+      },
+      "×",
+    );
+    replace(
+      this.root,
+      h("div.tabs", {}, this.list, close),
+      tabs.map(({ root }) => root),
+    ); // the button is none of the tabs
     view.on(["tab", "machine", "diff"], () => this.refresh());
     this.refresh();
   }
@@ -36,11 +55,24 @@ export class Panel {
     if (this.shape === shape) return;
     this.shape = shape;
     const hadFocus = this.list.contains(document.activeElement);
-    replace(this.list,
-      there.map((one) => h("button", {
-        type: "button", role: "tab", id: `title-${one.id}`, "aria-selected": String(one === open), "aria-controls": `tab-${one.id}`,
-        tabindex: one === open ? "0" : "-1", onclick: () => this.view.set({ tab: one.id }),
-      }, one.title)));
+    replace(
+      this.list,
+      there.map((one) =>
+        h(
+          "button",
+          {
+            type: "button",
+            role: "tab",
+            id: `title-${one.id}`,
+            "aria-selected": String(one === open),
+            "aria-controls": `tab-${one.id}`,
+            tabindex: one === open ? "0" : "-1",
+            onclick: () => this.view.set({ tab: one.id }),
+          },
+          one.title,
+        ),
+      ),
+    );
     if (hadFocus) /** @type {any} */ (this.list.querySelector('[aria-selected="true"]'))?.focus();
   }
 
@@ -71,7 +103,9 @@ export class Panel {
  * @param {...any} children
  */
 export function renew(root, ...children) {
-  const focused = /** @type {any} */ (root.contains(document.activeElement) ? document.activeElement : null)?.dataset?.f;
+  const focused = /** @type {any} */ (root.contains(document.activeElement) ? document.activeElement : null)?.dataset
+    ?.f;
   replace(root, ...children);
-  if (focused) /** @type {any} */ (root.querySelector(`[data-f="${CSS.escape(focused)}"]`))?.focus({ preventScroll: true });
+  if (focused)
+    /** @type {any} */ (root.querySelector(`[data-f="${CSS.escape(focused)}"]`))?.focus({ preventScroll: true });
 }

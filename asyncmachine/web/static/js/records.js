@@ -29,8 +29,15 @@ export function asked(record) {
  */
 export function row(record, { at, name, peer, go, isNow = false, focus }) {
   const moment = BigInt(record.at);
-  return h(isNow ? "li.now-row" : "li", {}, h("button.plain", { type: "button", onclick: go, data: { f: focus } },
-    h("span.when", {}, h("span", {}, short(moment, at)), h("span", {}, [name, peer].filter(Boolean).join(" · "))),
-    h("span", {}, changes(record)),
-    record.mutation ? h("span.asked", {}, asked(record)) : null));
+  return h(
+    isNow ? "li.now-row" : "li",
+    {},
+    h(
+      "button.plain",
+      { type: "button", onclick: go, data: { f: focus } },
+      h("span.when", {}, h("span", {}, short(moment, at)), h("span", {}, [name, peer].filter(Boolean).join(" · "))),
+      h("span", {}, changes(record)),
+      record.mutation ? h("span.asked", {}, asked(record)) : null,
+    ),
+  );
 }

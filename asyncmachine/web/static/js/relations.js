@@ -3,7 +3,12 @@
 import { svg } from "./dom.js";
 
 const LINKS = /** @type {const} */ (["require", "add", "remove", "after"]);
-export const COLOUR = { require: "var(--fill-0)", add: "var(--fill-2)", remove: "var(--kind-pipe-remove)", after: "var(--quiet)" };
+export const COLOUR = {
+  require: "var(--fill-0)",
+  add: "var(--fill-2)",
+  remove: "var(--kind-pipe-remove)",
+  after: "var(--quiet)",
+};
 const WIDTH = 364;
 
 /**
@@ -12,6 +17,7 @@ const WIDTH = 364;
  * @returns {SVGElement|null} null: there are none
  */
 export function drawRelations(states, colour) {
+  /** @type {{source: string, target: string, link: keyof typeof COLOUR}[]} */
   const edges = [];
   for (const state of states) {
     for (const link of LINKS) for (const target of state[link] ?? []) edges.push({ source: state.name, target, link });
@@ -20,7 +26,10 @@ export function drawRelations(states, colour) {
   const shown = states.filter(({ name }) => named.has(name));
   if (!edges.length || shown.length > 40) return null;
   const height = Math.min(120 + shown.length * 18, 420);
-  const places = ring(shown.map(({ name }) => name), height);
+  const places = ring(
+    shown.map(({ name }) => name),
+    height,
+  );
   const root = svg("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": sentence(edges) }, heads());
   const arrows = edges.map((edge) => arrow(edge, places, height));
   const pills = shown.map(({ name, active }) => {
@@ -28,12 +37,21 @@ export function drawRelations(states, colour) {
     const w = Math.min(name.length * 6.2 + 16, 118);
     const light = (/** @type {boolean} */ on) => {
       root.classList.toggle("lit", on);
-      edges.forEach(({ source, target }, i) => arrows[i].classList.toggle("lit", on && (source === name || target === name)));
+      edges.forEach(({ source, target }, i) =>
+        arrows[i].classList.toggle("lit", on && (source === name || target === name)),
+      );
     };
-    return svg(active ? "g.on" : "g", { style: { "--swatch": colour(name) ?? "var(--accent)" }, onpointerenter: () => light(true), onpointerleave: () => light(false) },
+    return svg(
+      active ? "g.on" : "g",
+      {
+        style: { "--swatch": colour(name) ?? "var(--accent)" },
+        onpointerenter: () => light(true),
+        onpointerleave: () => light(false),
+      },
       svg("title", {}, name),
       svg("rect.pill", { x: x - w / 2, y: y - 11, width: w, height: 22, rx: 11 }),
-      svg("text", { x, y: y + 0.5 }, name.length > 17 ? `${name.slice(0, 16)}…` : name));
+      svg("text", { x, y: y + 0.5 }, name.length > 17 ? `${name.slice(0, 16)}…` : name),
+    );
   });
   root.append(...arrows, ...pills);
   return root;
@@ -42,10 +60,12 @@ export function drawRelations(states, colour) {
 /** @param {string[]} names @param {number} height @returns {Map<string, number[]>} */
 function ring(names, height) {
   const [a, b] = [WIDTH / 2 - 62, height / 2 - 18];
-  return new Map(names.map((name, i) => {
-    const turn = (2 * Math.PI * i) / names.length - Math.PI / 2;
-    return [name, [WIDTH / 2 + a * Math.cos(turn), height / 2 + b * Math.sin(turn)]];
-  }));
+  return new Map(
+    names.map((name, i) => {
+      const turn = (2 * Math.PI * i) / names.length - Math.PI / 2;
+      return [name, [WIDTH / 2 + a * Math.cos(turn), height / 2 + b * Math.sin(turn)]];
+    }),
+  );
 }
 
 /** @param {{source: string, target: string, link: keyof typeof COLOUR}} edge @param {Map<string, number[]>} places @param {number} height */
@@ -73,11 +93,31 @@ function outside(x, y, cx, cy, name) {
 }
 
 function heads() {
-  return svg("defs", {}, LINKS.map((link) => svg("marker", { id: `head-${link}`, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 6, markerHeight: 6, orient: "auto-start-reverse" },
-    svg("path", { d: link === "remove" ? "M5 0h2v8h-2z" : "M0 0.5L8 4L0 7.5z", style: { fill: COLOUR[link] } }))));
+  return svg(
+    "defs",
+    {},
+    LINKS.map((link) =>
+      svg(
+        "marker",
+        {
+          id: `head-${link}`,
+          viewBox: "0 0 8 8",
+          refX: 7,
+          refY: 4,
+          markerWidth: 6,
+          markerHeight: 6,
+          orient: "auto-start-reverse",
+        },
+        svg("path", { d: link === "remove" ? "M5 0h2v8h-2z" : "M0 0.5L8 4L0 7.5z", style: { fill: COLOUR[link] } }),
+      ),
+    ),
+  );
 }
 
 /** @param {{source: string, target: string, link: string}[]} edges */
 function sentence(edges) {
-  return `Relations: ${edges.slice(0, 40).map(({ source, link, target }) => `${source} ${link} ${target}`).join(", ")}`;
+  return `Relations: ${edges
+    .slice(0, 40)
+    .map(({ source, link, target }) => `${source} ${link} ${target}`)
+    .join(", ")}`;
 }

@@ -28,7 +28,9 @@ export class Search {
     const wanted = this.input.value.trim().toLowerCase();
     const all = [...this.world.roster.values()].filter(({ machine }) => machine.toLowerCase().includes(wanted));
     const begins = (/** @type {{machine: string}} */ one) => (one.machine.toLowerCase().startsWith(wanted) ? 0 : 1);
-    all.sort((a, b) => begins(a) - begins(b) || a.machine.length - b.machine.length || (a.machine < b.machine ? -1 : 1));
+    all.sort(
+      (a, b) => begins(a) - begins(b) || a.machine.length - b.machine.length || (a.machine < b.machine ? -1 : 1),
+    );
     this.found = wanted ? all.slice(0, MOST).map(({ key }) => key) : [];
     this.canvas.marked = new Set(wanted ? all.slice(0, 500).map(({ key }) => key) : []);
     this.canvas.paint();
@@ -45,13 +47,37 @@ export class Search {
     const rows = this.found.map((key, i) => {
       const one = this.world.roster.get(key);
       const active = network.get(key)?.active.join(", ");
-      return h("li", { role: "option", id: `found-${i}`, "aria-selected": String(i === this.chosen), onpointerdown: (/** @type {any} */ event) => {
-        event.preventDefault();
-        this.take(key);
-      } }, h("span", {}, one?.machine), h("span", {}, `${this.world.peerName(one?.peer ?? "")} · ${active ?? "not there yet"}`));
+      return h(
+        "li",
+        {
+          role: "option",
+          id: `found-${i}`,
+          "aria-selected": String(i === this.chosen),
+          onpointerdown: (/** @type {any} */ event) => {
+            event.preventDefault();
+            this.take(key);
+          },
+        },
+        h("span", {}, one?.machine),
+        h("span", {}, `${this.world.peerName(one?.peer ?? "")} · ${active ?? "not there yet"}`),
+      );
     });
-    if (count > MOST) rows.push(h("li", { role: "option", "aria-disabled": "true", "aria-selected": "false" }, h("span.quiet", {}, `${(count - MOST).toLocaleString("en")} more`)));
-    if (!count) rows.push(h("li", { role: "option", "aria-disabled": "true", "aria-selected": "false" }, h("span.quiet", {}, "No machine has this in its name")));
+    if (count > MOST)
+      rows.push(
+        h(
+          "li",
+          { role: "option", "aria-disabled": "true", "aria-selected": "false" },
+          h("span.quiet", {}, `${(count - MOST).toLocaleString("en")} more`),
+        ),
+      );
+    if (!count)
+      rows.push(
+        h(
+          "li",
+          { role: "option", "aria-disabled": "true", "aria-selected": "false" },
+          h("span.quiet", {}, "No machine has this in its name"),
+        ),
+      );
     replace(this.list, rows);
     if (open && this.found.length) this.input.setAttribute("aria-activedescendant", `found-${this.chosen}`);
     else this.input.removeAttribute("aria-activedescendant");

@@ -19,7 +19,10 @@ export class Side {
     this.picks = picks;
     this.kinds = kinds;
     this.open = false;
-    this.wanted = "";
+    this.shape = ""; // which states are picked, so that the list is made anew only when that changes
+    this.counts = new Map();
+    /** @type {Set<string>} kinds of edges that were ever there */
+    this.kindsSeen = new Set();
     this.build();
     theme.on(() => this.drawMarks());
   }
@@ -27,22 +30,72 @@ export class Side {
   build() {
     replace(
       byId("side"),
-      h("section", { "aria-labelledby": "colour-title" },
+      h(
+        "section",
+        { "aria-labelledby": "colour-title" },
         h("h2", { id: "colour-title" }, "Colour by state"),
         h("div.bar", { id: "shares", "aria-hidden": "true" }),
         h("ul", { id: "picks", "aria-label": "Picked states, and in how many machines each is active" }),
-        h("button", { id: "state-picker", type: "button", "aria-expanded": "false", "aria-controls": "state-choices", "aria-keyshortcuts": "s", onclick: () => this.toggle() }, "Pick states…"),
-        h("div.choices", { id: "state-choices", hidden: true },
-          h("input", { id: "state-filter", type: "text", placeholder: "Narrow down", "aria-label": "Narrow the states down", autocomplete: "off", oninput: () => this.listStates() }),
-          h("ul", { id: "state-list", "aria-label": "States" })),
+        h(
+          "button",
+          {
+            id: "state-picker",
+            type: "button",
+            "aria-expanded": "false",
+            "aria-controls": "state-choices",
+            "aria-keyshortcuts": "s",
+            onclick: () => this.toggle(),
+          },
+          "Pick states…",
+        ),
+        h(
+          "div.choices",
+          { id: "state-choices", hidden: true },
+          h("input", {
+            id: "state-filter",
+            type: "text",
+            placeholder: "Narrow down",
+            "aria-label": "Narrow the states down",
+            autocomplete: "off",
+            oninput: () => this.listStates(),
+          }),
+          h("ul", { id: "state-list", "aria-label": "States" }),
+        ),
       ),
-      h("section", { "aria-labelledby": "kinds-title" }, h("h2", { id: "kinds-title" }, "Edges"), h("ul", { id: "kinds" })),
-      h("section", { id: "filters", "aria-labelledby": "filter-title" },
-        h("h2", { id: "filter-title" }, "Show only", h("button.plain", { id: "filter-none", type: "button", hidden: true, onclick: () => this.view.set({ owner: "", tag: "", only: "" }) }, "all")),
+      h(
+        "section",
+        { "aria-labelledby": "kinds-title" },
+        h("h2", { id: "kinds-title" }, "Edges"),
+        h("ul", { id: "kinds" }),
+      ),
+      h(
+        "section",
+        { id: "filters", "aria-labelledby": "filter-title" },
+        h(
+          "h2",
+          { id: "filter-title" },
+          "Show only",
+          h(
+            "button.plain",
+            {
+              id: "filter-none",
+              type: "button",
+              hidden: true,
+              onclick: () => this.view.set({ owner: "", tag: "", only: "" }),
+            },
+            "all",
+          ),
+        ),
         this.select("filter-owner", "Peer", "owner"),
         this.select("filter-tag", "Tag", "tag"),
-        this.select("filter-only", "State that is active", "only")),
-      h("section", { "aria-labelledby": "marks-title" }, h("h2", { id: "marks-title" }, "Marks"), h("ul", { id: "marks" })),
+        this.select("filter-only", "State that is active", "only"),
+      ),
+      h(
+        "section",
+        { "aria-labelledby": "marks-title" },
+        h("h2", { id: "marks-title" }, "Marks"),
+        h("ul", { id: "marks" }),
+      ),
       h("section", {}, h("p", { id: "source" })),
     );
     this.drawMarks();
@@ -61,11 +114,18 @@ export class Side {
     const { info } = this.world.data.value;
     if (!info) return;
     const { owner, tag, only } = this.view.value;
-    const options = (/** @type {string} */ id, /** @type {[string, string][]} */ list, /** @type {string} */ chosen) => {
+    const options = (
+      /** @type {string} */ id,
+      /** @type {[string, string][]} */ list,
+      /** @type {string} */ chosen,
+    ) => {
       const every = [["", "all"], ...list];
       if (chosen && !list.some(([value]) => value === chosen)) every.push([chosen, chosen]);
       const select = byId(id);
-      replace(select, every.map(([value, text]) => h("option", { value }, text)));
+      replace(
+        select,
+        every.map(([value, text]) => h("option", { value }, text)),
+      );
       select.value = chosen;
     };
     const counts = new Map();
@@ -75,10 +135,25 @@ export class Side {
         for (const name of new Set([group, tagged])) counts.set(name, (counts.get(name) ?? 0) + 1);
       }
     }
-    const tags = [...counts].filter(([name, count]) => count > 1 || !name.includes(":")).sort(([a], [b]) => (a < b ? -1 : 1)).slice(0, 300);
-    options("filter-owner", [...this.world.peers.keys()].filter(Boolean).map((one) => [one, this.world.peerName(one)]), owner);
-    options("filter-tag", tags.map(([name, count]) => [name, `${name} (${count.toLocaleString("en")})`]), tag);
-    options("filter-only", info.states.map(({ name }) => [name, name]), only);
+    const tags = [...counts]
+      .filter(([name, count]) => count > 1 || !name.includes(":"))
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .slice(0, 300);
+    options(
+      "filter-owner",
+      [...this.world.peers.keys()].filter(Boolean).map((one) => [one, this.world.peerName(one)]),
+      owner,
+    );
+    options(
+      "filter-tag",
+      tags.map(([name, count]) => [name, `${name} (${count.toLocaleString("en")})`]),
+      tag,
+    );
+    options(
+      "filter-only",
+      info.states.map(({ name }) => [name, name]),
+      only,
+    );
     byId("filter-none").hidden = !(owner || tag || only);
     byId("source").textContent = [info.title, info.source, `asyncmachine ${info.version}`].filter(Boolean).join(" · ");
     this.listStates();
@@ -91,7 +166,7 @@ export class Side {
     const passes = filterOf(this.view.value);
     const machines = [...network.values()].filter(passes);
     this.counts = activeCounts(machines);
-    const count = (/** @type {string} */ state) => this.counts?.get(state) ?? 0;
+    const count = (/** @type {string} */ state) => this.counts.get(state) ?? 0;
     const number = (/** @type {string} */ id, /** @type {number} */ value) => {
       byId(id).textContent = value.toLocaleString("en");
       byId(id).dataset.value = String(value);
@@ -115,13 +190,40 @@ export class Side {
     const shape = picks.join("\n");
     if (this.shape !== shape) {
       this.shape = shape;
-      replace(byId("picks"), picks.map((state, i) =>
-        h(i ? "li" : "li.first", { data: { state } },
-          h("span.swatch", { style: { "--swatch": `var(--fill-${i})` }, "aria-hidden": "true" }),
-          h("button.plain.name", { type: "button", title: "Steps go by this one", "aria-pressed": i ? "false" : "true", onclick: () => this.pick([state, ...picks.filter((one) => one !== state)]) }, state),
-          h("span.count"),
-          h("button.plain", { type: "button", "aria-label": `Do not colour by ${state}`, onclick: () => this.pick(picks.filter((one) => one !== state)) }, "×"))));
-      replace(byId("shares"), picks.map((_, i) => h("i", { style: { "--swatch": `var(--fill-${i})` } })));
+      replace(
+        byId("picks"),
+        picks.map((state, i) =>
+          h(
+            i ? "li" : "li.first",
+            { data: { state } },
+            h("span.swatch", { style: { "--swatch": `var(--fill-${i})` }, "aria-hidden": "true" }),
+            h(
+              "button.plain.name",
+              {
+                type: "button",
+                title: "Steps go by this one",
+                "aria-pressed": i ? "false" : "true",
+                onclick: () => this.pick([state, ...picks.filter((one) => one !== state)]),
+              },
+              state,
+            ),
+            h("span.count"),
+            h(
+              "button.plain",
+              {
+                type: "button",
+                "aria-label": `Do not colour by ${state}`,
+                onclick: () => this.pick(picks.filter((one) => one !== state)),
+              },
+              "×",
+            ),
+          ),
+        ),
+      );
+      replace(
+        byId("shares"),
+        picks.map((_, i) => h("i", { style: { "--swatch": `var(--fill-${i})` } })),
+      );
     }
     picks.forEach((state, i) => {
       byId("picks").children[i].querySelector(".count").textContent = count(state).toLocaleString("en");
@@ -152,16 +254,36 @@ export class Side {
     if (list.dataset.shape !== shape) {
       const focused = /** @type {any} */ (document.activeElement)?.dataset?.state;
       list.dataset.shape = shape;
-      replace(list, states.map(({ name }) => h("li", {}, h("label", {},
-        h("input", { type: "checkbox", checked: picks.includes(name), data: { state: name }, onchange: (/** @type {any} */ event) => {
-          const now = this.picks();
-          this.pick(event.target.checked ? [...now.slice(0, COLOURS - 1), name] : now.filter((one) => one !== name));
-        } }),
-        h("span.name", {}, name), h("span.quiet.count")))));
+      replace(
+        list,
+        states.map(({ name }) =>
+          h(
+            "li",
+            {},
+            h(
+              "label",
+              {},
+              h("input", {
+                type: "checkbox",
+                checked: picks.includes(name),
+                data: { state: name },
+                onchange: (/** @type {any} */ event) => {
+                  const now = this.picks();
+                  this.pick(
+                    event.target.checked ? [...now.slice(0, COLOURS - 1), name] : now.filter((one) => one !== name),
+                  );
+                },
+              }),
+              h("span.name", {}, name),
+              h("span.quiet.count"),
+            ),
+          ),
+        ),
+      );
       if (focused) list.querySelector(`[data-state="${CSS.escape(focused)}"]`)?.focus();
     }
     states.forEach(({ name }, i) => {
-      list.children[i].querySelector(".count").textContent = (this.counts?.get(name) ?? 0).toLocaleString("en");
+      list.children[i].querySelector(".count").textContent = (this.counts.get(name) ?? 0).toLocaleString("en");
     });
   }
 
@@ -169,16 +291,32 @@ export class Side {
   drawKinds(graph) {
     const counts = new Map();
     for (const { kind } of graph?.edges ?? []) counts.set(kind, (counts.get(kind) ?? 0) + 1);
-    this.kindsSeen = new Set([...(this.kindsSeen ?? []), ...counts.keys()]);
-    const kinds = [...Object.keys(KINDS), ...this.kindsSeen].filter((kind, i, all) => this.kindsSeen?.has(kind) && all.indexOf(kind) === i);
+    for (const kind of counts.keys()) this.kindsSeen.add(kind);
+    const kinds = [...Object.keys(KINDS), ...this.kindsSeen].filter(
+      (kind, i, all) => this.kindsSeen.has(kind) && all.indexOf(kind) === i,
+    );
     const on = this.kinds();
     const list = byId("kinds");
     const shape = kinds.join("\n");
     if (list.dataset.shape !== shape) {
       list.dataset.shape = shape;
-      replace(list, kinds.map((kind) => h("li", {}, h("label", {},
-        h("input", { type: "checkbox", data: { kind }, onchange: () => this.switchKind(kind) }), sample(kind),
-        h("span.name", {}, nameOf(kind)), h("span.count")))));
+      replace(
+        list,
+        kinds.map((kind) =>
+          h(
+            "li",
+            {},
+            h(
+              "label",
+              {},
+              h("input", { type: "checkbox", data: { kind }, onchange: () => this.switchKind(kind) }),
+              sample(kind),
+              h("span.name", {}, nameOf(kind)),
+              h("span.count"),
+            ),
+          ),
+        ),
+      );
       if (!kinds.length) replace(list, h("li.quiet", {}, "None are recorded."));
     }
     kinds.forEach((kind, i) => {
@@ -203,13 +341,16 @@ export class Side {
       ["gone by then", { ...plain, gone: true }],
       ["not there yet", { ...plain, fill: -2 }],
     ]);
-    replace(byId("marks"), marks.map(([text, look]) => {
-      const canvas = h("canvas", { width: 52, height: 32, "aria-hidden": "true" });
-      const c = canvas.getContext("2d");
-      c.scale(2, 2);
-      paintTile(c, { colours: this.theme.colours, label: () => "" }, { x: 4, y: 2, w: 18, h: 12 }, "", look, 1);
-      return h("li", {}, canvas, text);
-    }));
+    replace(
+      byId("marks"),
+      marks.map(([text, look]) => {
+        const canvas = h("canvas", { width: 52, height: 32, "aria-hidden": "true" });
+        const c = canvas.getContext("2d");
+        c.scale(2, 2);
+        paintTile(c, { colours: this.theme.colours, label: () => "" }, { x: 4, y: 2, w: 18, h: 12 }, "", look, 1);
+        return h("li", {}, canvas, text);
+      }),
+    );
   }
 }
 
@@ -218,7 +359,10 @@ function sample(kind) {
   const dash = { replica: "4 3", mesh: "4 3", neighbour: "4 3", parent: "1.5 2.5" }[kind];
   const colour = `var(--kind-${kind.replaceAll(" ", "-")}, var(--strong-line))`;
   const ends = { "pipe add": "M20 3 L26 7 L20 11 Z", "pipe remove": "M24 2 h2 v10 h-2 Z" }[kind];
-  return svg("svg", { width: 28, height: 14, "aria-hidden": "true" },
+  return svg(
+    "svg",
+    { width: 28, height: 14, "aria-hidden": "true" },
     svg("path", { d: "M1 7 H25", style: { stroke: colour, "stroke-width": "2", "stroke-dasharray": dash ?? "none" } }),
-    ends ? svg("path", { d: ends, style: { fill: colour } }) : null);
+    ends ? svg("path", { d: ends, style: { fill: colour } }) : null,
+  );
 }

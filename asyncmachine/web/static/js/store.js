@@ -16,7 +16,9 @@ export class Store {
    */
   set(patch) {
     const before = this.value;
-    const changed = Object.keys(patch).filter((key) => !same(before[key], patch[key]));
+    const fields = /** @type {[string, unknown][]} */ (Object.entries(patch));
+    const old = /** @type {Record<string, unknown>} */ (before);
+    const changed = fields.filter(([key, one]) => !same(old[key], one)).map(([key]) => key);
     if (!changed.length) return;
     this.value = Object.freeze({ ...before, ...patch });
     for (const { keys, call } of [...this.listeners]) {

@@ -16,8 +16,26 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 function read() {
   const style = getComputedStyle(document.documentElement);
   const get = (/** @type {string} */ name) => style.getPropertyValue(`--${name}`).trim();
-  const wanted = ["ground", "surface", "line", "strong-line", "ink", "quiet", "accent", "wrong", "fault", "stale", "box",
-    "box-line", "idle", "idle-ink", "absent", "on-fill", "density", "accent-soft"];
+  const wanted = [
+    "ground",
+    "surface",
+    "line",
+    "strong-line",
+    "ink",
+    "quiet",
+    "accent",
+    "wrong",
+    "fault",
+    "stale",
+    "box",
+    "box-line",
+    "idle",
+    "idle-ink",
+    "absent",
+    "on-fill",
+    "density",
+    "accent-soft",
+  ];
   return {
     fills: Array.from({ length: COLOURS }, (_, i) => get(`fill-${i}`)),
     names: Object.fromEntries(wanted.map((name) => [name, get(name)])),
@@ -29,6 +47,8 @@ export class Theme {
   constructor() {
     /** @type {(() => void)[]} */
     this.listeners = [];
+    /** @type {Colours} */
+    this.colours = read();
     this.apply();
     dark.addEventListener("change", () => this.apply());
   }

@@ -3,6 +3,7 @@
 export const MS = 1_000_000n;
 export const SECOND = 1_000_000_000n;
 export const MINUTE = 60n * SECOND;
+/** @type {Record<string, bigint>} */
 const UNITS = { ms: MS, s: SECOND, m: MINUTE, h: 60n * MINUTE, d: 1440n * MINUTE, w: 10080n * MINUTE };
 const ISO = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?\s*(Z|UTC|[+-]\d\d:?\d\d)?$/i;
 const AGO = /^((?:\d+(?:ms|s|m|h|d|w))+)\s*ago$/;
@@ -84,7 +85,13 @@ export function duration(length) {
   if (left < MS) return `${(Number(left) / 1e3).toFixed(0)} µs`;
   if (left < SECOND) return `${(Number(left) / 1e6).toFixed(0)} ms`;
   if (left < MINUTE) return `${(Number(left) / 1e9).toFixed(left < 10n * SECOND ? 1 : 0)} s`;
-  const steps = [["d", UNITS.d], ["h", UNITS.h], ["min", MINUTE], ["s", SECOND]];
+  /** @type {[string, bigint][]} */
+  const steps = [
+    ["d", UNITS.d],
+    ["h", UNITS.h],
+    ["min", MINUTE],
+    ["s", SECOND],
+  ];
   const first = steps.findIndex(([, unit]) => left >= unit);
   const [big, small] = [steps[first], steps[first + 1]];
   const rest = small ? (left % big[1]) / small[1] : 0n;

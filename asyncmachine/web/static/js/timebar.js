@@ -76,15 +76,34 @@ export class TimeBar {
         tzDate: (/** @type {number} */ s) => uPlot.tzDate(new Date(s * 1000), "Etc/UTC"),
         scales: {
           x: { time: true, range: () => [toMs(this.shown.since) / 1000, toMs(this.shown.until) / 1000] },
-          y: { range: (/** @type {any} */ _, /** @type {number} */ __, /** @type {number} */ most) => [0, Math.max(most, 1)] },
+          y: {
+            range: (/** @type {any} */ _, /** @type {number} */ __, /** @type {number} */ most) => [
+              0,
+              Math.max(most, 1),
+            ],
+          },
         },
         axes: [
-          { size: 19, gap: 2, space: 100, stroke: text, font: "11.5px system-ui, sans-serif", values: (/** @type {any} */ u, /** @type {number[]} */ at) => labels(u, at), grid: { stroke: () => this.theme.colours.names.line, width: 1 }, ticks: { show: false } },
+          {
+            size: 19,
+            gap: 2,
+            space: 100,
+            stroke: text,
+            font: "11.5px system-ui, sans-serif",
+            values: (/** @type {any} */ u, /** @type {number[]} */ at) => labels(u, at),
+            grid: { stroke: () => this.theme.colours.names.line, width: 1 },
+            ticks: { show: false },
+          },
           { show: false },
         ],
         series: [
           {},
-          { fill: () => this.theme.colours.names.density, width: 0, points: { show: false }, paths: uPlot.paths.bars?.({ size: [0.82, 100], align: 1 }) },
+          {
+            fill: () => this.theme.colours.names.density,
+            width: 0,
+            points: { show: false },
+            paths: uPlot.paths.bars?.({ size: [0.82, 100], align: 1 }),
+          },
         ],
         hooks: { draw: [(/** @type {any} */ u) => this.drawErrors(u)] },
       },
@@ -190,12 +209,16 @@ export class TimeBar {
     });
     for (const end of ["pointerup", "pointercancel"]) root.addEventListener(end, () => (this.drags = null));
     root.addEventListener("dblclick", () => this.all());
-    root.addEventListener("wheel", (/** @type {WheelEvent} */ event) => {
-      event.preventDefault();
-      const share = (event.clientX - root.getBoundingClientRect().left) / root.clientWidth;
-      if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) this.pan(event.deltaX / root.clientWidth);
-      else this.zoom(Math.exp(event.deltaY * 0.002), share);
-    }, { passive: false });
+    root.addEventListener(
+      "wheel",
+      (/** @type {WheelEvent} */ event) => {
+        event.preventDefault();
+        const share = (event.clientX - root.getBoundingClientRect().left) / root.clientWidth;
+        if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) this.pan(event.deltaX / root.clientWidth);
+        else this.zoom(Math.exp(event.deltaY * 0.002), share);
+      },
+      { passive: false },
+    );
     root.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.key(event));
     byId("span-in").addEventListener("click", () => this.zoom(0.5));
     byId("span-out").addEventListener("click", () => this.zoom(2));
@@ -207,7 +230,14 @@ export class TimeBar {
     const { since, until } = this.shown;
     const part = (until - since) / (event.shiftKey ? 20n : 200n) || 1n;
     /** @type {Record<string, bigint|null>} */
-    const ways = { ArrowLeft: -part, ArrowDown: -part, ArrowRight: part, ArrowUp: part, PageDown: -(until - since) / 10n, PageUp: (until - since) / 10n };
+    const ways = {
+      ArrowLeft: -part,
+      ArrowDown: -part,
+      ArrowRight: part,
+      ArrowUp: part,
+      PageDown: -(until - since) / 10n,
+      PageUp: (until - since) / 10n,
+    };
     if (event.key in ways) this.goBy(/** @type {bigint} */ (ways[event.key]));
     else if (event.key === "Home") this.view.set({ at: since });
     else if (event.key === "End") this.view.set({ at: this.view.value.until === null ? null : until });

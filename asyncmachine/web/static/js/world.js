@@ -29,9 +29,18 @@ export class World {
     this.api = api;
     this.view = view;
     /** @type {Store<Known>} */
-    this.data = new Store({
-      info: null, network: new Map(), graph: null, asked: null, last: 0n, revision: 0, rosterSize: 0, busy: true,
-    });
+    this.data = new Store(
+      /** @type {Known} */ ({
+        info: null,
+        network: new Map(),
+        graph: null,
+        asked: null,
+        last: 0n,
+        revision: 0,
+        rosterSize: 0,
+        busy: true,
+      }),
+    );
     /** @type {Map<string, {key: string, machine: string, owner: string, peer: string, tags: string[]}>} all, in order of arrival */
     this.roster = new Map();
     /** @type {Map<string, string>} peers that were ever seen, and how they are called */
