@@ -47,7 +47,7 @@ class Row:
         """Return how much more it is, in words."""
         difference = self.difference
         if difference is None:
-            return "-"
+            return "same" if self.before is self.after is None else "-"
         if difference.change is None:
             return f"from 0 to {number(difference.after)}"
         return f"{difference.change:+.1%}" if difference.change else "same"
@@ -82,7 +82,8 @@ class Comparison:
         cells = [("measure", "before", "after", "change", "")]
         for row in shown:
             unit = f" {row.about.unit}" if row.about.unit else ""
-            sure = "" if row.difference is None or row.difference.significant else " (within what seeds differ by)"
+            is_sure = row.difference is None or row.difference.significant or row.change == "same"
+            sure = "" if is_sure else " (within what seeds differ by)"
             verdict = f"BEHIND: {row.behind}" if row.behind else ""
             name = f"{row.scenario}: {row.name}" if row.scenario else row.name
             cells.append(

@@ -54,7 +54,7 @@ def report(outcomes: Sequence[Outcome], *, title: str | None = None) -> str:
         f"<header><div><h1>{escape(heading)}</h1>{question}</div>"
         '<button id="theme" type="button" aria-label="Switch between dark and light">◐</button></header>',
         f"<ul class=chips>{chips(outcomes)}</ul>",
-        warnings(outcomes),
+        warnings(groups),
         *(_single(groups[0]) if len(groups) == 1 else _sweep(groups)),
         f"<section><h2>Runs</h2>{runs_table(groups)}</section>",
         f"<section><h2>Scenario</h2>{scenario_table(groups)}</section>",

@@ -21,6 +21,8 @@ SECTIONS = {
     "Clocks": ("stamp",),
 }
 REST = "More"
+SHOWN = 12  # notes, and violations
+TEXTS = ("what it is", "value of the key")  # columns of words
 
 
 def number(value: float | None) -> str:
@@ -76,27 +78,37 @@ def chips(outcomes: Sequence[Outcome]) -> str:
     return "".join(f"<li>{escape(each)}</li>" for each in said)
 
 
-def warnings(outcomes: Sequence[Outcome]) -> str:
+def warnings(groups: Sequence[Group]) -> str:
     """Return what checkers objected to, and what a reader must know."""
     out = []
-    bad = [(o, said) for o in outcomes for said in o.violations]
+    runs = [(_run_of(group, o, groups), o) for group in groups for o in group.outcomes]
+    bad = [f"{run}: {said}" for run, o in runs for said in o.violations]
     if bad:
-        items = "".join(f"<li>seed {o.seed}: {escape(said)}</li>" for o, said in bad[:20])
-        more = f"<p>And {len(bad) - 20} more.</p>" if len(bad) > 20 else ""
-        out.append(
-            f'<section class="box bad" role="alert"><h2>Promises that were broken</h2><ul>{items}</ul>{more}</section>'
-        )
-    notes: dict[str, list[int]] = {}
-    for outcome in outcomes:
+        out.append(f'<section class="box bad" role="alert"><h2>Promises that were broken</h2>{_items(bad)}</section>')
+    notes: dict[str, list[str]] = {}
+    for run, outcome in runs:
         for note in outcome.notes:
-            notes.setdefault(note, []).append(outcome.seed)
+            notes.setdefault(note, []).append(run)
     if notes:
-        shown = list(notes.items())[:12]
-        lines = [f"{escape(n)}{f' (seed {s[0]})' if len(outcomes) > 1 and len(s) == 1 else ''}" for n, s in shown]
-        more = f"<p>And {len(notes) - 12} more.</p>" if len(notes) > 12 else ""
-        items = "".join(f"<li>{line}</li>" for line in lines)
-        out.append(f"<section class=box><h2>To be known</h2><ul>{items}</ul>{more}</section>")
+        lines = [note if len(runs) == 1 else f"{note} ({_among(where, len(runs))})" for note, where in notes.items()]
+        out.append(f"<section class=box><h2>To be known</h2>{_items(lines)}</section>")
     return "".join(out)
+
+
+def _run_of(group: Group, outcome: Outcome, groups: Sequence[Group]) -> str:
+    return f"{group.label}, seed {outcome.seed}" if len(groups) > 1 else f"seed {outcome.seed}"
+
+
+def _among(where: Sequence[str], runs: int) -> str:
+    if len(where) == 1:
+        return where[0]
+    return "in all runs" if len(where) == runs else f"in {len(where)} of {runs} runs"
+
+
+def _items(lines: Sequence[str]) -> str:
+    """Return lines as a list; of many, the first."""
+    more = f"<p>And {len(lines) - SHOWN} more.</p>" if len(lines) > SHOWN else ""
+    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines[:SHOWN])}</ul>{more}"
 
 
 def headline(group: Group) -> str:
@@ -228,11 +240,11 @@ def scenario_table(groups: Sequence[Group]) -> str:
             shown = "\n".join(text(each) for each in value)
         rows.append(f"<tr><th scope=row class=code>{escape(key)}</th><td class='text code'>{escape(shown)}</td></tr>")
     summary = f"<summary>{len(leaves)} keys</summary>"
-    return f"<details{'' if len(groups) > 1 else ' open'}>{summary}{table(['key', 'value'], rows)}</details>"
+    return f"<details{'' if len(groups) > 1 else ' open'}>{summary}{table(['key', 'value of the key'], rows)}</details>"
 
 
 def table(heads: Iterable[str], rows: Iterable[str]) -> str:
     """Return a table that scrolls by itself where the page is narrow."""
-    cells = "".join(f"<th scope=col>{escape(head)}</th>" for head in heads)
+    cells = "".join(f"<th scope=col{' class=text' if head in TEXTS else ''}>{escape(head)}</th>" for head in heads)
     head = f"<thead><tr>{cells}</tr></thead>"
     return f"<div class=scroll tabindex=0><table>{head}<tbody>{''.join(rows)}</tbody></table></div>"
