@@ -20,7 +20,7 @@ from graph.said import Said
 from graph.told import TOLD
 from machine import Reader
 from pubsub.catalog import SchemaKnown
-from pubsub.events import Committed, Linked, Published, Unlinked
+from pubsub.events import Committed, Linked, Meshed, Published, Repaired, Unlinked
 from pubsub.members import MemberChanged, MemberForgotten, Status
 from pubsub.names import is_internal, peer_id_of
 from pubsub.peer import Peer
@@ -30,6 +30,7 @@ from pubsub.state import OwnerState
 
 _name = lru_cache(4096)(peer_id_of)  # it takes 20 us to work one out
 _LIVING = (Status.ALIVE, Status.SUSPECT)
+QUIET = 4  # sessions; with a new neighbour, and after one that found something, so many follow each other fast
 UNKNOWN = "unknown"  # the tag of a neighbour that has published nothing (yet), such as a guest
 
 
@@ -45,6 +46,7 @@ class PeerFeed:
 
     Attributes:
         said: what they tell; None: nobody listens.
+        sessions, repairs: of repair that have ended, and those of them that brought what should have been here.
     """
 
     def __init__(
@@ -55,12 +57,14 @@ class PeerFeed:
         self._graph = graph
         self._machines = machines
         self._states = states
-        self.said = Said(graph, machines, states=states) if told else None
+        self.said = Said(graph, machines, self.vertex, states=states) if told else None
         self._known: dict[bytes, dict[int, tuple[Description, bytes]]] = {}  # of each owner, by index: with its schema
         self._owned: dict[bytes, dict[str, Vertex]] = {}  # of each owner, by id: what is in the graph
         self._replicas: dict[Vertex, Replica] = {}
         self._links: dict[bytes, EdgeKey] = {}
         self._members: dict[bytes, Status] = {}
+        self._quiet: dict[bytes, int] = {}  # sessions in a row that found nothing, of those with an edge
+        self.sessions = self.repairs = 0
         self._is_listening = False
 
     def __repr__(self) -> str:
@@ -75,7 +79,9 @@ class PeerFeed:
             if member.owner != self.peer.owner:
                 self._put_member(member.owner, member.status)
         for owner in self.peer.neighbours():
-            self._link(owner, ())
+            self._link(owner, bool(self.peer.dialed(owner)))
+        for owner in self.peer.mesh:
+            self._mesh(owner, True)
         for replica in self.peer.replicas():
             self._own(replica.owner, replica.id, replica.tags)
             self._follow(replica)
@@ -115,9 +121,13 @@ class PeerFeed:
             self._known.pop(event.owner, None)
             self._forget(event.owner)
         elif isinstance(event, Linked) and isinstance(event.peer, bytes):
-            self._link(event.peer, ("dialed" if event.dialed else "accepted",))
+            self._link(event.peer, event.dialed)
         elif isinstance(event, Unlinked) and isinstance(event.peer, bytes):
             self._unlink(event.peer)
+        elif isinstance(event, Meshed) and isinstance(event.peer, bytes):
+            self._mesh(event.peer, event.is_in)
+        elif isinstance(event, Repaired) and isinstance(event.peer, bytes):
+            self._repaired(event.peer, event.news)
         elif isinstance(event, SchemaKnown):
             for replica in self.peer.replicas():
                 self._follow(replica)
@@ -141,19 +151,51 @@ class PeerFeed:
         else:
             self._graph.remove_vertex(vertex)
 
-    def _link(self, owner: bytes, tags: tuple[str, ...]) -> None:
+    def _link(self, owner: bytes, dialed: bool) -> None:
         vertex = peer_vertex(_name(owner))
         if owner not in self._members:
             self._graph.add_vertex(vertex, (UNKNOWN,))
         edge = self._links[owner] = EdgeKey(Link.CONNECTION, self.vertex, vertex)
-        self._graph.add_edge(edge, tags)
+        self._graph.add_edge(edge, ("dialed" if dialed else "accepted",))
+        self._graph.add_edge(_stream(self.vertex, vertex) if dialed else _stream(vertex, self.vertex))
 
     def _unlink(self, owner: bytes) -> None:
         edge = self._links.pop(owner, None)
         if edge is not None:
-            self._graph.remove_edge(edge)
+            self._quiet.pop(owner, None)
+            for end, other in ((edge.source, edge.target), (edge.target, edge.source)):
+                self._graph.remove_edge(_stream(end, other))
+            for link in (Link.CONNECTION, Link.MESH, Link.SESSION):
+                self._graph.remove_edge(edge._replace(link=link))
             if owner not in self._members:
                 self._forget(owner)
+
+    def _mesh(self, owner: bytes, is_in: bool) -> None:
+        edge = EdgeKey(Link.MESH, self.vertex, peer_vertex(_name(owner)))
+        if not is_in:
+            self._graph.remove_edge(edge)
+        elif owner in self._links:
+            self._graph.add_edge(edge)
+
+    def _repaired(self, owner: bytes, news: int) -> None:
+        """Take note of a session. Most last for milliseconds and find nothing: these are counted, and no edge.
+
+        What is kept is that something was missing: an edge from the first session that brought what should have been
+        here, until some in a row with the same neighbour have found nothing any more.
+        """
+        self.sessions += 1
+        if owner not in self._links:
+            return
+        edge = EdgeKey(Link.SESSION, self.vertex, peer_vertex(_name(owner)))
+        if news:
+            self.repairs += 1
+            self._quiet[owner] = 0
+            self._graph.add_edge(edge)
+        elif owner in self._quiet:
+            self._quiet[owner] += 1
+            if self._quiet[owner] >= QUIET:
+                del self._quiet[owner]
+                self._graph.remove_edge(edge)
 
     # -- machines
 
@@ -223,6 +265,11 @@ class PeerFeed:
         if self._states:
             self._machines.follow(replica)
         self._graph.add_edge(EdgeKey(Link.REPLICA, self.vertex, vertex))
+
+
+def _stream(dialler: Vertex, other: Vertex) -> EdgeKey:
+    """Return the edge of the neighbours' stream, which who has dialled opens."""
+    return EdgeKey(Link.NEIGHBOUR, dialler, other)
 
 
 def peers_of(peer: Peer) -> Callable[[Reader], str]:

@@ -20,6 +20,7 @@ class Said:
     Args:
         graph: to put them in.
         machines: what follows machines in the same graph.
+        own: who listens: of streams that others open to it, it knows itself.
         states: whether all states of others' machines are there anyway; if not, those come that pipes need.
 
     Attributes:
@@ -28,12 +29,13 @@ class Said:
         held: copies that others have.
     """
 
-    def __init__(self, graph: LiveGraph, machines: MachineFeed, *, states: bool) -> None:
+    def __init__(self, graph: LiveGraph, machines: MachineFeed, own: Vertex, *, states: bool) -> None:
         self.refused = 0
         self.cut: dict[str, int] = {}
         self.held = Held(graph)
         self._graph = graph
         self._machines = machines
+        self._own = own
         self._states = states
         self._tags: dict[str, tuple[str, ...]] = {}  # that each told last
         self._edges: dict[str, tuple[EdgeKey, ...]] = {}  # that each told last
@@ -91,7 +93,8 @@ class Said:
     def _bring(self, peer: str, *, lives: bool) -> None:
         """Bring the graph to what a peer has told."""
         self.held.tell(peer, self._holds.get(peer, ()) if lives else ())
-        now = dict.fromkeys(self._edges.get(peer, ()) if lives else ())
+        told = self._edges.get(peer, ()) if lives else ()
+        now = {edge: None for edge in told if edge.link is not Link.NEIGHBOUR or edge.target != self._own}
         before = self._put.pop(peer, {})
         for edge in before:
             if edge not in now:

@@ -451,6 +451,9 @@ class Core(Generic[P]):
             self._replicas.settle()
         if self.catalog.due <= now:
             self._ask_schemas(now, out)
+        if self.repair.ended:
+            out += [(NOTIFY, event) for event in self.repair.ended]
+            self.repair.ended.clear()
         if self.membership.events or self.membership.spread:
             self.hearsay.settle(now, out)
         due = min(

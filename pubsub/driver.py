@@ -109,6 +109,11 @@ class Driver(Generic[P]):
         """Who is connected, the longest connection first."""
         return list(self._connections)
 
+    def dialed(self, peer: P) -> bool | None:
+        """Tell whether this end has made the connection with a peer; None: there is none."""
+        connection = self._connections.get(peer)
+        return None if connection is None else connection.dialed
+
     def statistics(self) -> DriverCounts:
         """Return what was done so far."""
         return replace(self._counts)

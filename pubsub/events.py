@@ -40,6 +40,26 @@ class Unlinked:
 
 
 @dataclass(frozen=True, slots=True)
+class Meshed:
+    """The topic's own protocol has taken a neighbour into its mesh, or has put it out. Told by the transport."""
+
+    peer: Hashable
+    is_in: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """A session of repair has come to its end. Told to a shell that asks for it, as `Peer` does.
+
+    ``mine``: this peer began it; ``news``: records that it brought here, though they should have been here long before.
+    """
+
+    peer: Hashable
+    mine: bool
+    news: int
+
+
+@dataclass(frozen=True, slots=True)
 class Convicted:
     """An owner has signed two records that contradict each other."""
 

@@ -26,7 +26,7 @@ from pubsub.core import Core
 from pubsub.counters import Counters, counters_of, counters_of_core
 from pubsub.driver import Driver
 from pubsub.errors import ExposeError, PubsubError
-from pubsub.events import Committed, KeyInUse, Linked
+from pubsub.events import Committed, KeyInUse, Linked, Meshed
 from pubsub.logs import Log, Logs
 from pubsub.members import Status
 from pubsub.messages import Place
@@ -36,7 +36,7 @@ from pubsub.pull import START, PullEnded, RowsPulled
 from pubsub.replica import Replica
 from pubsub.serve import RowsAsked
 from pubsub.transport.clock import now
-from pubsub.transport.contract import Transport
+from pubsub.transport.contract import HasMesh, Transport
 from pubsub.transport.errors import DialError
 
 logger = logging.getLogger("asyncmachine.pubsub")
@@ -98,6 +98,9 @@ class Peer:
         self._waiting: dict[_Waiting, None] = {}
         self._neighbours = Neighbours(core, self._driver, transport, rng)
         self._logs = Logs(core, self._driver, log, self._neighbours.meet)
+        core.repair.ended = []
+        if isinstance(transport, HasMesh):
+            transport.watch_mesh(lambda owner, is_in: self._notified(Meshed(owner, is_in)))
 
     def __repr__(self) -> str:
         return f"<Peer {self.id}, {len(self._core.links)} neighbours>"
@@ -241,6 +244,15 @@ class Peer:
     def neighbours(self) -> list[bytes]:
         """Return the public keys of those that this peer is connected with, members or not, oldest link first."""
         return list(self._core.links)
+
+    def dialed(self, owner: bytes) -> bool | None:
+        """Tell whether this peer has made the connection with a neighbour; None: it is none."""
+        return self._driver.dialed(owner)
+
+    @property
+    def mesh(self) -> list[bytes]:
+        """The neighbours to which the topic sends what is published, where there is a topic."""
+        return self._transport.mesh if isinstance(self._transport, HasMesh) else []
 
     def statistics(self) -> dict[str, Counters]:
         """Return all counters, by part: what was done, refused and dropped since the start."""

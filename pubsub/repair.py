@@ -20,6 +20,7 @@ from typing import TypeVar
 from pubsub.accept import Verdict
 from pubsub.boundary import SECOND, Message
 from pubsub.buckets import MAX_BUCKETS, MIN_BUCKETS, Buckets
+from pubsub.events import Repaired
 from pubsub.hlc import wall_ms_of
 from pubsub.ledger import Ledger
 from pubsub.messages import Entries, Exchange, Parcel, Summary
@@ -77,6 +78,7 @@ class Repair:
     due: int = 0
     counts: RepairCounts = field(default_factory=RepairCounts)
     sessions: dict[tuple[Hashable, int], Session] = field(default_factory=dict)
+    ended: list[Repaired] | None = None  # sessions since the last look at it; None: nobody looks
     _fast: int = 0
     _next: dict[Hashable, None] = field(default_factory=dict)  # neighbours that have more for this peer
 
@@ -212,6 +214,8 @@ class Repair:
     def _end(self, peer: Hashable, stream: int, now: int) -> None:
         session = self.sessions.pop((peer, stream))
         self.counts.finished += 1
+        if self.ended is not None:
+            self.ended.append(Repaired(peer, session.mine, session.news))
         if session.refused:
             self._next[peer] = None
         if session.refused or session.news:

@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from pubsub.boundary import Message, P
 
@@ -96,3 +96,15 @@ class Transport(Protocol[P]):
 
     def publish(self, message: Message) -> None:
         """Publish a message on the topic; what cannot be sent at once is dropped and counted."""
+
+
+@runtime_checkable
+class HasMesh(Protocol):
+    """What a transport has beside that whose topic picks some neighbours to send its messages to."""
+
+    @property
+    def mesh(self) -> list[bytes]:
+        """Which neighbours these are now."""
+
+    def watch_mesh(self, callback: Callable[[bytes, bool], object]) -> None:
+        """Have each one told from now on that comes or goes, within about a second. Once."""

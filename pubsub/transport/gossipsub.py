@@ -30,12 +30,14 @@ from libp2p.pubsub.rpc_queue import RpcQueue
 from libp2p.tools.anyio_service import background_trio_service
 
 from pubsub.identity import APPLICATION
+from pubsub.transport.addresses import owner_of
 from pubsub.transport.records import use_records
 
 MESHSUB: Final = TProtocol("/meshsub/1.1.0")
 QUEUE: Final = 1024  # messages that wait for one peer, and that wait for being published
 MAX_RPC: Final = 256 * 1024  # bytes
 TIDY: Final = 60.0  # s
+LOOK: Final = 1.0  # s between two looks at the mesh: as long as a heartbeat
 _QUEUE_CLASS: Final = partial(RpcQueue, max_size=QUEUE)
 
 Validate = Callable[[ID, bytes], bool]
@@ -85,6 +87,8 @@ class Gossip(Pubsub):
         self.counter = time.time_ns()
         self._validate = validate
         self._fault = fault
+        self.changed_mesh: Callable[[bytes, bool], object] = lambda owner, is_in: None
+        self.mesh: list[bytes] = []  # owners, by key, as of the last look
         self._outbox: deque[bytes] = deque()
         self._work = trio.lowlevel.ParkingLot()
 
@@ -108,6 +112,22 @@ class Gossip(Pubsub):
             if trio.current_time() >= tidied + TIDY:
                 tidied = trio.current_time()
                 self.mesh_router.recent_message_deliveries.clear()  # it only grows, also where nothing is published
+
+    async def look_at_mesh(self) -> None:
+        """Tell who comes into the mesh and who goes, for ever: it changes with each heartbeat, and when somebody asks.
+
+        Looked at and not hooked into, as it is changed in a dozen places.
+        """
+        while True:
+            found = map(owner_of, self.mesh_router.mesh.get(self._name, ()))
+            before, self.mesh = self.mesh, sorted(owner for owner in found if owner is not None)
+            for owner in before:
+                if owner not in self.mesh:
+                    self.changed_mesh(owner, False)
+            for owner in self.mesh:
+                if owner not in before:
+                    self.changed_mesh(owner, True)
+            await trio.sleep(LOOK)
 
     # -- of Pubsub
 

@@ -145,6 +145,16 @@ class Libp2pTransport:
         else:
             self._counts.unpublished += 1
 
+    @property
+    def mesh(self) -> list[bytes]:
+        """The neighbours to which gossipsub sends whole messages; see `HasMesh`."""
+        return [] if self._gossip is None else self._gossip.mesh
+
+    def watch_mesh(self, callback: Callable[[bytes, bool], object]) -> None:
+        """Have each neighbour told that comes into the mesh, or goes; see `HasMesh`."""
+        if self._gossip is not None:
+            self._gossip.changed_mesh = callback
+
     def _validate(self, remote: ID, data: bytes) -> bool:
         """Ask the judge about a message of the topic that somebody has passed on."""
         peer = owner_of(remote)
@@ -182,6 +192,7 @@ class Libp2pTransport:
         gossip = self._gossip
         if gossip is not None:
             self._nursery.start_soon(gossip.speak)
+            self._nursery.start_soon(gossip.look_at_mesh)
         await self._meeting.look_after(self._swarm, lambda remote: gossip is not None and remote in gossip.peers)
 
     async def close(self) -> None:

@@ -11,6 +11,7 @@ from graph.recorder import open_graph
 from history import open_history
 from machine import Machine, Schema, State
 from pubsub.opening import open_peer
+from pubsub.parameters import Parameters
 
 DOOR = Schema({"Open": State(), "Locked": State(remove=("Open",))})
 
@@ -54,3 +55,19 @@ async def test_a_peer_that_comes_and_goes_is_in_the_graph_and_in_its_past() -> N
         assert link not in past.as_of()
         (member,) = past.as_of().vertices(tag="left")
         assert member.key == peer_vertex(two.id)
+
+
+async def test_the_mesh_of_gossipsub_is_in_the_graph() -> None:
+    eager = Parameters(eager=True)
+    async with open_peer("mesh", parameters=eager) as one:
+        graph = Graph(peer=one)
+        with trio.fail_after(60):
+            async with open_peer("mesh", connect=one.addresses, parameters=eager) as two:
+                stream = EdgeKey(Link.NEIGHBOUR, peer_vertex(two.id), peer_vertex(one.id))
+                await until(graph, str(EdgeKey(Link.MESH, peer_vertex(one.id), peer_vertex(two.id))), True)
+                assert stream in graph.live
+                late = Graph(peer=one)
+                assert {part.key for part in late.live} == {part.key for part in graph.live}
+                await two.leave()
+            await until(graph, str(stream), False)
+        assert graph.as_of().edges(Link.MESH) == []

@@ -12,13 +12,14 @@ from trio.testing import MockClock
 
 from graph.errors import GraphError
 from graph.graph import Graph
-from graph.parts import EdgeKey, Kind, Link, Vertex, machine_vertex, peer_vertex, state_vertex
+from graph.parts import BETWEEN_PEERS, EdgeKey, Kind, Link, Vertex, machine_vertex, peer_vertex, state_vertex
 from graph.past import PastGraph
 from graph.recorder import open_graph
 from graph.timeline import Timeline
 from history import open_history
 from machine import Machine, Schema, State, bind_state
 from pubsub.codec import ConnectionCodec
+from pubsub.events import Repaired
 from pubsub.identity import Domain, Identity
 from pubsub.opening import open_peer
 from pubsub.parameters import Parameters
@@ -209,6 +210,29 @@ async def test_a_guest_is_there_while_it_is_connected(town: Town, autojump_clock
     town.close(guest)
     await trio.sleep(60)
     assert set(graph.as_of().all_keys()) == {peer_vertex(one.id)}
+
+
+async def test_a_session_is_an_edge_only_while_repair_finds_something(town: Town, autojump_clock: MockClock) -> None:
+    one = await town.open()
+    graph = Graph(peer=one)
+    two = await town.open(Machine(DOOR, id="front"))
+    await trio.sleep(60)
+    assert graph.peers is not None
+    assert graph.peers.sessions > 0
+    assert edges(graph, Link.SESSION) == set()
+    assert edges(graph, Link.NEIGHBOUR) == {(two.id, one.id)}
+    changes = graph.live.last
+    for news in (0, 3, 0, 0, 0, 1, 0, 0, 0):  # sessions as the core tells of them
+        one._notified(Repaired(two.owner, True, news))
+    assert edges(graph, Link.SESSION) == {(one.id, two.id)}
+    assert graph.peers.repairs == 2
+    one._notified(Repaired(two.owner, False, 0))
+    assert edges(graph, Link.SESSION) == set()
+    assert graph.live.last == changes + 2
+    one._notified(Repaired(two.owner, True, 1))
+    town.close(two)
+    await trio.sleep(10)
+    assert {edge for link in BETWEEN_PEERS for edge in edges(graph, link)} == set()
 
 
 async def test_leaving_takes_all_out_but_machines_that_are_followed(town: Town, autojump_clock: MockClock) -> None:

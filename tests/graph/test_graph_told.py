@@ -173,7 +173,7 @@ async def test_an_observer_puts_the_network_together(nursery: trio.Nursery, auto
     assert sorted(one.id for one in hub.replicas(owner=two.id, internal=True)) == [TOLD, "@peer", "lamp"]
     teller = graph.teller
     assert teller is not None
-    assert (teller.told, teller.cut) == (4, 0)  # a connection, two pipes, copies of what one has
+    assert (teller.told, teller.cut) == (5, 0)  # a connection, its stream, two pipes, copies of what one has
     times = teller.times
     pipes.cut()
     await trio.sleep(10)
