@@ -1,6 +1,9 @@
-"""HTTP inside a program of ours: hypercorn under trio, in the nursery of whoever serves.
+"""HTTP inside a program of ours: hypercorn's connections under trio, in the nursery of whoever serves.
 
 Bound before anything else begins, so that a port in use is known at once. It ends within `CLOSING`, whoever reads.
+
+Hypercorn's own server shields what it sends from cancellation: a client that does not read would hold up the end for as
+long as it likes. So the listening is done here, and a connection gives up on who takes nothing for `PATIENCE`.
 """
 
 from __future__ import annotations
@@ -9,15 +12,22 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 import trio
 from hypercorn.config import Config
-from hypercorn.trio import serve
+from hypercorn.events import Closed, Event, RawData
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
+from hypercorn.utils import wrap_app
 
 from asyncmachine.errors import ServeError
+from machine.beside import beside
 
 CLOSING: Final = 0.5  # s that answers which are under way may take at the end
+PATIENCE: Final = 30.0  # s that a client may take nothing of what is sent to it
 
 
 def bind(host: str, port: int, what: str = "metrics") -> socket.socket:
@@ -50,30 +60,57 @@ def url_of(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+class _Connection(TCPServer):
+    """One client, which may be left."""
+
+    async def protocol_send(self, event: Event) -> None:
+        """Send something, unless the client takes nothing for too long."""
+        if not isinstance(event, RawData):
+            await super().protocol_send(event)
+            return
+        async with self.send_lock:
+            try:
+                with trio.move_on_after(PATIENCE) as patience:
+                    await self.stream.send_all(event.data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                await self.protocol.handle(Closed())
+                return
+        if patience.cancelled_caught:
+            await trio.aclose_forcefully(self.stream)
+            await self.protocol.handle(Closed())
+
+
 @asynccontextmanager
 async def serving(bound: socket.socket, app: Any) -> AsyncIterator[str]:
-    """Serve an ASGI application for as long as the block lasts, on a socket that is then closed; yield the URL."""
-    url = url_of(bound)
+    """Serve an ASGI application for as long as the block lasts, on a socket that is then closed; yield the URL.
+
+    The application gets no ``lifespan``: it lives in the block.
+    """
     config = Config()
-    config.bind = [f"fd://{bound.detach()}"]
     config.errorlog = logging.getLogger("hypercorn.error")
     config.accesslog = None
     config.include_server_header = False
-    config.graceful_timeout = CLOSING
-    asked, over = trio.Event(), trio.Event()
+    context = WorkerContext(None)
+    state: Any = {}
+    wrapped = wrap_app(app, config.wsgi_max_body_size, "asgi")
 
-    async def run(*, task_status: trio.TaskStatus[list[str]]) -> None:
+    async def serve(stream: trio.SocketStream) -> None:
+        connected: Any = stream  # which hypercorn types as one with TLS
         try:
-            await serve(app, config, shutdown_trigger=asked.wait, mode="asgi", task_status=task_status)
-        finally:
-            over.set()
+            await _Connection(wrapped, config, context, ConnectionState(state), connected)
+        except trio.ClosedResourceError:
+            return  # it was left
 
-    async with trio.open_nursery() as nursery:
-        await nursery.start(run)
+    url = url_of(bound)
+    bound.setblocking(False)
+    listener = trio.SocketListener(trio.socket.from_stdlib_socket(bound))
+    async with listener, beside(_end_soon) as connections, beside() as listening:
+        listening.start_soon(partial(trio.serve_listeners, serve, [listener], handler_nursery=connections))
         try:
             yield url
         finally:
-            asked.set()
-            with trio.CancelScope(shield=True), trio.move_on_after(2 * CLOSING):
-                await over.wait()
-            nursery.cancel_scope.cancel()
+            await context.terminated.set()  # those that wait for a next question are closed
+
+
+def _end_soon(connections: trio.Nursery) -> None:
+    connections.cancel_scope.deadline = trio.current_time() + CLOSING

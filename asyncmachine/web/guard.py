@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import os
+import re
 import stat
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
@@ -169,11 +170,13 @@ class Guard:
         return hmac.compare_digest(token.encode("utf-8", "replace"), self._token.encode())
 
 
+_HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^:\[\]]+?)\.?)(?::\d*)?", re.IGNORECASE | re.ASCII)
+
+
 def _name_of(host: str) -> str:
-    """Return the host of a Host header, without the port."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.partition(":")[0].lower().removesuffix(".")
+    """Return the host of a Host header, without the port; empty: it is none."""
+    found = _HOST.fullmatch(host)
+    return "" if found is None else (found[1] or found[2]).lower()
 
 
 async def _refuse(send: Any, status: int, text: str) -> None:

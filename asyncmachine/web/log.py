@@ -71,6 +71,8 @@ def check_state(source: Source, one: Listed | None, state: str) -> None:
     """Raise if no machine asked about has a state of this name."""
     hashes = {m.row.schema_hash for m in ([one] if one is not None else source.roster.all())}
     known = {name for hash in hashes for name in source.store.recorded_schema(hash).states}
+    if one is None and source.live is not None:
+        known.update(name for heard in source.live.heard.values() for name in heard.ticks)
     if one is not None:
         directory = source.roster.directory
         known.update(name for schema in directory.entry(one.row.id).schemas for name in schema.states)

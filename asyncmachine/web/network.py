@@ -7,6 +7,7 @@ from collections import Counter
 import asyncmachine
 from asyncmachine.web.answers import GraphInfo, Info, Limits, MachineNow, NetworkAnswer, OwnerInfo, StateCount
 from asyncmachine.web.asked import AskInfo, AskNetwork, WrongError
+from asyncmachine.web.log import check_state
 from asyncmachine.web.roster import LOG, Listed, key_of
 from asyncmachine.web.source import Source
 from history.codec import Standing, decode_ticks
@@ -54,6 +55,8 @@ def info(source: Source, ask: AskInfo, *, limits: Limits, token: bool, live: boo
 def network(source: Source, ask: AskNetwork) -> NetworkAnswer:
     """Return all machines as they were at a moment, or those of an owner, with a tag, in which a state was active."""
     at = source.moment(ask.at)
+    if ask.state is not None:
+        check_state(source, None, ask.state)
     wanted = {one.row.id for one in source.chosen(ask.owner) if ask.tag is None or ask.tag in one.row.tags}
     some = sorted(wanted) if len(wanted) <= FEW else None
     rows = source.store.snapshot(at, some)

@@ -19,6 +19,8 @@ def step(source: Source, ask: AskStep) -> StepAnswer:
     """Return where a step leads."""
     one = None if ask.machine is None else source.roster.find(ask.machine, ask.owner)
     at, forward = source.moment(ask.at, "at", one), ask.to == "next"
+    if ask.state is not None:
+        check_state(source, one, ask.state)
     if ask.by == "minute":
         whole = (at // MINUTE + 1 if forward else -(-at // MINUTE) - 1) * MINUTE
         return StepAnswer(at=str(whole) if FIRST <= whole <= LAST else None, record=None)
@@ -56,7 +58,6 @@ def _transition(source: Source, one: Listed | None, owner: str | None, at: int, 
 def _change(source: Source, one: Listed | None, ask: AskStep, at: int) -> Record | None:
     """Return the nearest record in which a tick of a state changed."""
     assert ask.state is not None
-    check_state(source, one, ask.state)
     forward = ask.to == "next"
     found = source.questions.between(
         at if forward else FIRST,
