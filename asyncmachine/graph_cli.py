@@ -38,8 +38,13 @@ LINKS: Final = (
     "neighbour",
     "session",
 )
+MANY: Final = 12  # names in a line
 SILENCE: Final = 60 * 10**9  # ns without a sign of life, after which that is said
 
+KINDS: Final = ("peer", "machine", "state")
+
+peer_option = click.option("--peer", metavar="END", help="Only those of a peer, by the end of its id.")
+tag_option = click.option("--tag", help="Only those with a tag.")
 at_option = click.option("--at", metavar="TIME", help="The moment. [default: the last one that is known]")
 
 
@@ -143,9 +148,9 @@ def list_lives(ctx: click.Context, as_json: bool) -> None:
 @graph.command()
 @click.argument("vertex", required=False)
 @at_option
-@click.option("--kind", type=click.Choice(("peer", "machine", "state")), help="Only these. [default: no states]")
-@click.option("--peer", metavar="END", help="Only those of a peer, by the end of its id.")
-@click.option("--tag", help="Only those with a tag.")
+@click.option("--kind", type=click.Choice(KINDS), help="Only these. [default: no states]")
+@peer_option
+@tag_option
 @json_option
 @click.pass_context
 def show(
@@ -177,11 +182,7 @@ def show(
                 table.add(link, source, target, label, format_time(part.since), " ".join(part.tags))
             table.print(f"nothing leads to {found} or from it")
             return
-        parts = [
-            part
-            for part in view.vertices(None if kind is None else Kind(kind), tag=tag)
-            if peer is None or (part.key.peer if isinstance(part.key, Vertex) else "").endswith(peer.lstrip("…."))
-        ]
+        parts = matching(view, kind, peer, tag)
         if as_json:
             print_lines(part_json(part) for part in (parts if kind or peer or tag else view))
             return
@@ -202,22 +203,36 @@ def show(
 @click.option("--output", "-o", type=click.Path(dir_okay=False), help="The file. [default: to the standard output]")
 @click.option("--around", metavar="VERTEX", help="Only what is near this.")
 @click.option("--distance", type=click.IntRange(min=1), default=2, show_default=True, help="How near, in edges.")
+@click.option("--kind", type=click.Choice(KINDS), help="Only these. [default: all]")
+@peer_option
+@tag_option
 @at_option
 @click.pass_context
 def export(
-    ctx: click.Context, format: str | None, output: str | None, around: str | None, distance: int, at: str | None
+    ctx: click.Context,
+    format: str | None,
+    output: str | None,
+    around: str | None,
+    distance: int,
+    kind: str | None,
+    peer: str | None,
+    tag: str | None,
+    at: str | None,
 ) -> None:
     """Write the graph for another tool, or as a picture (svg)."""
     import sys
 
     from asyncmachine.history_view import print_hint, size_text
     from graph.formats import graph_formats
+    from graph.parts import Vertex
 
     chosen = format or format_of(output)
     with opened(ctx) as asked:
         view = asked.view(at)
         if around is not None:
             view = near(view, find(view, around), distance)
+        if kind or peer or tag:
+            view = view.only(part.key for part in matching(view, kind, peer, tag) if isinstance(part.key, Vertex))
         text = graph_formats[chosen](view).encode()
     if output is None:
         sys.stdout.buffer.write(text)
@@ -291,6 +306,107 @@ def neighbours(
 
 
 @graph.command()
+@at_option
+@json_option
+@click.pass_context
+def network(ctx: click.Context, at: str | None, as_json: bool) -> None:
+    """Tell how the peers hold together: in which parts, and what must not fail.
+
+    A peer is critical if the others would fall apart without it, a bridge is a connection that nothing can replace.
+    """
+    from asyncmachine.history_view import TextTable, print_lines
+    from graph.parts import BETWEEN_PEERS, Kind, Vertex
+
+    with opened(ctx) as asked:
+        view = asked.view(at)
+        peers = view.only(part.key for part in view.vertices(Kind.PEER) if isinstance(part.key, Vertex))
+        parts, critical, bridges = peers.components(), peers.articulation_points(), peers.bridges()
+        degrees, central = peers.degrees(BETWEEN_PEERS), peers.centrality(BETWEEN_PEERS)
+        tags = {part.key: " ".join(part.tags) for part in peers.vertices()}
+    rows = [(number, peer) for number, part in enumerate(parts, 1) for peer in part]
+    if as_json:
+        print_lines(
+            {
+                "peer": peer.peer,
+                "part": number,
+                "critical": peer in critical,
+                "bridges": [other.peer for pair in bridges if peer in pair for other in pair if other != peer],
+                "edges": degrees.get(peer, 0),
+                "centrality": central.get(peer, 0.0),
+                "tags": tags[peer].split(),
+            }
+            for number, peer in rows
+        )
+        return
+    table = TextTable(">part", "peer", ">edges", ">centrality", "critical", "tags")
+    for number, peer in rows:
+        share = f"{central.get(peer, 0.0):.3f}"
+        table.add(number, peer, degrees.get(peer, 0), share, "critical" if peer in critical else "", tags[peer])
+    table.print("no peers were there")
+    if bridges:
+        click.echo()
+        table = TextTable("bridge", "")
+        for a, b in bridges:
+            table.add(a, b)
+        table.print()
+
+
+@graph.command()
+@click.argument("peer")
+@at_option
+@json_option
+@click.pass_context
+def loss(ctx: click.Context, peer: str, at: str | None, as_json: bool) -> None:
+    """Tell what the loss of a PEER would cut off."""
+    from asyncmachine.history_view import print_lines, safe
+
+    with opened(ctx) as asked:
+        view = asked.view(at)
+        gone = view.cut_off(find_peer(view, peer))
+    if as_json:
+        parts = [[one.peer for one in part] for part in gone.parts]
+        print_lines([{"peer": gone.peer.peer, "parts": parts, "machines": [one.machine for one in gone.machines]}])
+        return
+    names = ", ".join(one.machine for one in gone.machines[:MANY]) + (", …" if len(gone.machines) > MANY else "")
+    click.echo(
+        safe(f"Its {len(gone.machines):,} machines would be moved by nobody: {names}" if names else "It owns none.")
+    )
+    if len(gone.parts) < 2:
+        click.echo("The other peers would still reach each other.")
+        return
+    click.echo(f"The other peers would fall into {len(gone.parts)} parts:")
+    for number, part in enumerate(gone.parts, 1):
+        click.echo(safe(f"{number}: {', '.join(str(one) for one in part)}"))
+
+
+@graph.command()
+@click.option("--along", multiple=True, type=click.Choice(LINKS), help="Along these edges. [default: as changes go]")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="So many, at most.")
+@at_option
+@json_option
+@click.pass_context
+def central(ctx: click.Context, along: tuple[str, ...], limit: int, at: str | None, as_json: bool) -> None:
+    """List what most shortest ways lead over: its failure, or its slowness, is felt by most others."""
+    from itertools import islice
+
+    from asyncmachine.history_view import TextTable, print_lines
+    from graph.parts import PIPES, Link, key_to_json
+
+    links = links_of(along) or [Link.REQUIRE, Link.ADD, *PIPES]
+    with opened(ctx) as asked:
+        view = asked.view(at)
+        found = list(islice(((one, share) for one, share in view.centrality(links).items() if share), limit))
+        degrees = view.degrees(links)
+    if as_json:
+        print_lines({"centrality": share, "edges": degrees[one], **key_to_json(one)} for one, share in found)
+        return
+    table = TextTable(">centrality", ">edges", "kind", "vertex")
+    for one, share in found:
+        table.add(f"{share:.6f}", degrees[one], one.kind, one)
+    table.print("no way leads over anything")
+
+
+@graph.command()
 @click.argument("t1")
 @click.argument("t2", required=False)
 @json_option
@@ -360,6 +476,21 @@ def find(view: View, text: str) -> Vertex:
     raise NotInGraphError(f"there is no {text!r} in the graph at {format_time(view.at)}: {hint}")
 
 
+def find_peer(view: View, text: str) -> Vertex:
+    """Return the peer that a text names, by the end of its id.
+
+    Raises:
+        NotInGraphError: there is none, or there are several.
+    """
+    from graph.errors import NotInGraphError
+    from graph.parts import Kind
+
+    vertex = find(view, text)
+    if vertex.kind is not Kind.PEER:
+        raise NotInGraphError(f"{text!r} is a {vertex.kind}, and a peer is asked for: give the end of its id")
+    return vertex
+
+
 def is_named(vertex: Vertex, text: str) -> bool:
     """Tell whether a text names a vertex: a machine, a state of one, or a peer."""
     if not vertex.machine:
@@ -382,6 +513,15 @@ def near(view: View, vertex: Vertex, distance: int) -> View:
         if isinstance(key, Vertex) and key.kind is Kind.STATE and machine_vertex(key.machine, key.peer) in machines
     )
     return view.only([*close, *machines, *states])
+
+
+def matching(view: View, kind: str | None, peer: str | None, tag: str | None) -> list[Part]:
+    """Return the vertices of a kind, of a peer (the end of its id), with a tag; None: of any."""
+    from graph.parts import Kind, Vertex
+
+    end = "" if peer is None else peer.lstrip("….")
+    found = view.vertices(None if kind is None else Kind(kind), tag=tag)
+    return [part for part in found if isinstance(part.key, Vertex) and part.key.peer.endswith(end)]
 
 
 def links_of(names: Iterable[str]) -> list[Link] | None:

@@ -238,3 +238,41 @@ def test_help_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == ""
+
+
+def test_a_part_of_it_is_exported(house: Path) -> None:
+    found = json.loads(am("export", "-f", "json", "--kind", "state", "--tag", "auto", house=house).stdout)
+    assert [node["state"] for node in found["nodes"]] == ["Closed"]
+    found = json.loads(am("export", "-f", "json", "--peer", "ann", house=house, name=None).stdout)
+    assert [node["peer"] for node in found["nodes"]] == ["12D3KooWann"]
+
+
+def test_what_holds_the_peers_together(house: Path) -> None:
+    found = lines(am("network", "--json", house=house, name="net"))
+    assert [(one["peer"][-3:], one["part"], one["critical"], len(one["bridges"])) for one in found] == [
+        ("ann", 1, False, 1),
+        ("bob", 1, False, 1),
+        ("cat", 2, False, 0),
+    ]
+    table = am("network", house=house, name="net").stdout
+    assert "12D3KooWann  12D3KooWbob" in table.split("bridge")[1]
+
+
+def test_what_the_loss_of_a_peer_would_cut_off(house: Path) -> None:
+    (told,) = lines(am("loss", "Wbob", "--json", house=house, name="net"))
+    assert told == {"peer": "12D3KooWbob", "parts": [["12D3KooWann"]], "machines": []}
+    assert am("loss", "Wbob", house=house, name="net").stdout.splitlines() == [
+        "It owns none.",
+        "The other peers would still reach each other.",
+    ]
+    wrong = am("loss", "door", house=house)
+    assert (wrong.exit_code, wrong.stdout) == (2, "")
+    assert "'door' is a machine, and a peer is asked for" in wrong.stderr
+
+
+def test_what_most_ways_lead_over(house: Path) -> None:
+    found = lines(am("central", "--along", "remove", "--json", house=house))  # from Closed to Locked
+    assert [(one["vertex"][2:], one["edges"]) for one in found] == [(["door", "Open"], 3)]
+    assert "no way leads over anything" in am("central", house=house).stderr
+    found = lines(am("central", "--along", "has", "--along", "remove", "--json", "--limit", "1", house=house))
+    assert found[0]["centrality"] > 0
