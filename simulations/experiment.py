@@ -30,7 +30,7 @@ from simulations.outcome import Engine, Outcome
 from simulations.plain_gossipsub import GossipsubNode
 from simulations.promises import Everybody, EverySchema, promises
 from simulations.scenario import Scenario
-from simulations.scenario_check import conditions_of, crowd_of, degrees
+from simulations.scenario_check import conditions_of, crowd_of, degrees, schema_of
 from simulations.scenario_faults import Scene, scheduled
 from simulations.scenario_parts import microseconds
 from simulations.seeds import stream
@@ -87,6 +87,8 @@ class Experiment:
             peers=scenario.peers,
             rate=0,
             states=scenario.machines.states,
+            schema=schema_of(scenario),
+            machines=scenario.machines.each,
             own_schemas=scenario.machines.own_schemas,
             turnover=scenario.machines.turnover,
             warm=scenario.warm,
@@ -126,7 +128,8 @@ class Experiment:
         network.settle(scenario.settle)
         self.instruments.begin(network.simulation.now)
         machines = scenario.machines
-        draw = Draw(stream(self.seed, "workload"), scenario.peers, machines.states, machines.turnover)
+        states = len(machines.schema) or machines.states
+        draw = Draw(stream(self.seed, "workload"), scenario.peers, states, machines.turnover, machines.each)
         network.schedule(scenario.workload.changes(draw, begin, begin + microseconds(scenario.seconds)))
         for step in range(1, STEPS + 1):
             if progress is not None:

@@ -75,6 +75,8 @@ class GossipNetwork:
         peers: how many.
         rate: updates/s of the whole network, as a Poisson process over random machines.
         states: of each machine.
+        schema: of all machines, in place of so many states.
+        machines: that each peer has; a change is one of a random one of them.
         own_schemas: whether each machine has one more state that no other one has, so that schemas are exchanged.
         turnover: the share of updates that expose, or take back, a second machine of that peer.
         warm: whether all know all machines at the beginning, as if they had been together for long.
@@ -91,6 +93,8 @@ class GossipNetwork:
         peers: int,
         rate: float,
         states: int = 8,
+        schema: Schema | None = None,
+        machines: int = 1,
         own_schemas: bool = False,
         turnover: float = 0.0,
         warm: bool = False,
@@ -114,7 +118,11 @@ class GossipNetwork:
         self._node = node
         self._liars = dict(liars or {})
         self._parameters = parameters
-        self._schema = Schema({f"S{i}": State() for i in range(states)})
+        self._schema = schema or Schema({f"S{i}": State() for i in range(states)})
+        self._more: list[list[Machine]] | None = (
+            [[] for _ in range(peers)] if machines > 1 else None
+        )  # each peer's machines but the first
+        self._count = machines
         self._own_schemas, self._turnover = own_schemas, turnover
         self._signatures, self._merge, self._numbers = Signatures(), SharedMerge(), Numbers(shared=True)
         self._machines: list[Machine | None] = [None] * peers
@@ -147,12 +155,12 @@ class GossipNetwork:
         )
 
     def _make(self, peer: int, host: Host) -> Node[int]:
-        core = self._core(peer, host)
+        core = self._core(peer, host, self._numbers)
         if self._common is not None and self.simulation.lives[peer] == 1 and self.simulation.now == 0:
             core.adopt(self._common)
         return self._liars[peer](core, host) if peer in self._liars else core
 
-    def _core(self, peer: int, host: Host) -> Core[int]:
+    def _core(self, peer: int, host: Host, numbers: Numbers) -> Core[int]:
         core = self._node(
             host,
             self.identities[peer],
@@ -160,18 +168,23 @@ class GossipNetwork:
             parameters=self._parameters,
             is_signed=self._signatures,
             merge=self._merge,
-            numbers=self._numbers,
+            numbers=numbers,
             owner_of=lambda neighbour: self.identities[neighbour].owner,
         )
         schema = self._schema.merge({f"Own{peer}": State()}) if self._own_schemas else self._schema
         machine = Machine(schema, id=f"machine{peer}")
         self._machines[peer] = machine
         core.expose(0, machine)  # the start publishes it
+        if self._more is not None:
+            self._more[peer] = [Machine(schema, id=f"machine{peer}.{number}") for number in range(1, self._count)]
+            for another in self._more[peer]:
+                core.expose(0, another)
         return core
 
     def _first_state(self, peer: int) -> OwnerState:
         """Return what a peer will publish when it starts: the same twice, as all that it draws on is the same."""
-        core = self._core(peer, Host(random=Random(0), wall=lambda: BEGINNING, disk=Disk()))
+        host = Host(random=Random(0), wall=lambda: BEGINNING, disk=Disk())
+        core = self._core(peer, host, Numbers())  # of its own: with all numbers, thousands of ledgers would grow large
         core.start(0)
         assert core.publisher.state is not None
         return core.publisher.state
@@ -219,17 +232,18 @@ class GossipNetwork:
                 simulation.call(int(at), peer, self._update(peer, state))
         self._advance(end)
 
-    def schedule(self, changes: Iterable[tuple[int, int, int, bool]]) -> int:
+    def schedule(self, changes: Iterable[tuple[int, int, int, bool, int]]) -> int:
         """Have peers change their machines at times; return how many changes that are.
 
         Args:
-            changes: of each the time (us), the peer, the number of the state, and whether it is a second machine that
-                comes or goes instead. See `simulations.workload`.
+            changes: of each the time (us), the peer, the number of the state, whether it is a second machine that comes
+                or goes instead, and the number of the machine. See `simulations.workload`.
         """
         count = 0
-        for at, peer, state, turn in changes:
+        names = self._schema.names
+        for at, peer, state, turn, machine in changes:
             count += 1
-            self.simulation.call(at, peer, self._turn(peer) if turn else self._update(peer, self._schema.names[state]))
+            self.simulation.call(at, peer, self._turn(peer) if turn else self._update(peer, names[state], machine))
         return count
 
     def advance(self, until: int) -> None:
@@ -255,9 +269,9 @@ class GossipNetwork:
             self._common = None  # who starts later hears it from the others
         self.simulation.run(until)
 
-    def _update(self, peer: int, state: str) -> Callable[[Any, int], Outputs[int]]:
+    def _update(self, peer: int, state: str, number: int = 0) -> Callable[[Any, int], Outputs[int]]:
         def update(node: Any, now: int) -> Outputs[int]:
-            machine = self._machines[peer]
+            machine = self._machines[peer] if self._more is None or not number else self._more[peer][number - 1]
             assert machine is not None
             self.on_change(now, peer)
             machine.toggle(state)

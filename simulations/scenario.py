@@ -58,10 +58,33 @@ class Weather(Part, frozen=True, kw_only=True):
     patience_ms: Millis = 10_000.0
 
 
-class Machines(Part, frozen=True, kw_only=True):
-    """What each peer owns: one machine. `turnover`: the share of changes that expose, or take back, a second one."""
+class StateSpec(Part, frozen=True, kw_only=True):
+    """A state of a schema."""
 
+    auto: bool = False
+    multi: bool = False
+    require: tuple[str, ...] = ()
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+class Machines(Part, frozen=True, kw_only=True):
+    """What each peer owns.
+
+    Attributes:
+        each: how many machines.
+        states: of each; they have no relations.
+        schema: states by name in place of these, with what `machine.State` knows: `add`, `remove`, `require`, `after`,
+            `auto`, `multi`, `tags`.
+        own_schemas: whether the machines of each peer have one more state, that no others have.
+        turnover: the share of changes that expose, or take back, one more machine.
+    """
+
+    each: Annotated[int, Meta(ge=1, le=1000)] = 1
     states: Annotated[int, Meta(ge=1, le=1000)] = 8
+    schema: dict[str, StateSpec] = msgspec.field(default_factory=dict)
     own_schemas: bool = False
     turnover: Chance = 0.0
 
@@ -175,4 +198,15 @@ class Scenario(Part, frozen=True, kw_only=True):
         return told
 
 
-__all__ = ["DEFAULT_SEED", "GoRules", "Liar", "Machines", "Planes", "Scenario", "Topic", "Tuning", "Weather"]
+__all__ = [
+    "DEFAULT_SEED",
+    "GoRules",
+    "Liar",
+    "Machines",
+    "Planes",
+    "Scenario",
+    "StateSpec",
+    "Topic",
+    "Tuning",
+    "Weather",
+]

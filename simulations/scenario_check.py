@@ -5,6 +5,9 @@ A faulty scenario is told before anything runs, not in the middle of a sweep.
 
 from __future__ import annotations
 
+import msgspec
+
+from machine import Schema, SchemaError, State
 from machine.errors import did_you_mean
 from simulations.conditions import Conditions
 from simulations.errors import SetupError
@@ -58,6 +61,7 @@ def check(scenario: Scenario) -> None:
         raise KeyFault("topology", str(error)) from error
     if scenario.absent is not None and len(crowd.pick(scenario.absent, "absent")) == scenario.peers:
         raise KeyFault("absent", "nobody would be there at the beginning")
+    schema_of(scenario)
     if scenario.warm and scenario.machines.own_schemas:
         raise KeyFault("warm", "with machines.own_schemas nobody knows all at the beginning: say warm = false")
     total = scenario.seconds + scenario.quiet
@@ -76,10 +80,26 @@ def _check_other(scenario: Scenario) -> None:
     name = scenario.protocol
     if scenario.liars:
         raise KeyFault("liars", f'there are liars of "clk" only, and the protocol is {name!r}')
-    if scenario.machines.turnover:
-        raise KeyFault("machines.turnover", f"with the protocol {name!r} each peer has one machine: let it be 0")
+    if scenario.machines.turnover or scenario.machines.each > 1:
+        key = "turnover" if scenario.machines.turnover else "each"
+        raise KeyFault(f"machines.{key}", f"with the protocol {name!r} each peer has one machine, and keeps it")
     if scenario.check == "promises":
         raise KeyFault("check", f'the promises are those of "clk"; with the protocol {name!r}, say check = "none"')
+
+
+def schema_of(scenario: Scenario) -> Schema | None:
+    """Return the schema that a scenario declares; None: it only counts states.
+
+    Raises:
+        KeyFault: the states contradict each other.
+    """
+    declared = scenario.machines.schema
+    if not declared:
+        return None
+    try:
+        return Schema({name: State(**msgspec.structs.asdict(state)) for name, state in declared.items()})
+    except SchemaError as error:
+        raise KeyFault("machines.schema", str(error)) from error
 
 
 def conditions_of(scenario: Scenario) -> Conditions:
@@ -103,4 +123,4 @@ def conditions_of(scenario: Scenario) -> Conditions:
     )
 
 
-__all__ = ["check", "conditions_of", "crowd_of", "degrees"]
+__all__ = ["check", "conditions_of", "crowd_of", "degrees", "schema_of"]

@@ -61,6 +61,13 @@ class _Sided(Part, frozen=True, kw_only=True):
         left = scene.crowd.pick(self.who, f"{key}.who")
         return left, None if self.others is None else scene.crowd.pick(self.others, f"{key}.others")
 
+    def apart(self, scene: Scene, key: str) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+        """Return both, neither of which may be empty."""
+        left, right = self.sides(scene, key)
+        if not left or right == () or (right is None and len(left) == scene.crowd.peers):
+            raise KeyFault(f"{key}.who", f"{self.who!r} leaves one of the two sides empty")
+        return left, right
+
     def ending(self, scene: Scene, verb: Verb) -> Iterator[Timed]:
         """Yield the end, if it ends by itself."""
         if self.lasts is not None:
@@ -74,7 +81,7 @@ class PartitionFault(_Sided, tag="partition", tag_field="kind", frozen=True, kw_
 
     def verbs(self, scene: Scene, key: str) -> Iterator[Timed]:
         """Yield what it does."""
-        left, right = self.sides(scene, key)
+        left, right = self.apart(scene, key)
         yield scene.time(self.at), verbs.Partition(left, right, self.one_way)
         yield from self.ending(scene, verbs.Heal(left, right))
 
@@ -98,7 +105,7 @@ class HoldFault(_Sided, tag="hold", tag_field="kind", frozen=True, kw_only=True)
 
     def verbs(self, scene: Scene, key: str) -> Iterator[Timed]:
         """Yield what it does."""
-        left, right = self.sides(scene, key)
+        left, right = self.apart(scene, key)
         yield scene.time(self.at), verbs.Hold(left, right)
         yield from self.ending(scene, verbs.Release())
 

@@ -22,7 +22,8 @@ def explain(said: str, data: Mapping[str, Any], root: type[msgspec.Struct]) -> K
     """Return the fault of what the decoder said about some data."""
     found = _PLACE.fullmatch(said)
     what, place = (found[1], found[2] or "") if found else (said, "")
-    path = [part for part in re.split(r"[.\[\]]+", place.lstrip("$")) if part]
+    # `[...]` is a key of a table whose keys are anybody's: the decoder does not say which.
+    path = [part for part in re.split(r"[.\[\]]+", place.lstrip("$").replace("[...]", ".*")) if part]
     key = ".".join(path)
     if unknown := re.match(r"Object contains unknown field `(.*)`", what):
         table = _at(path, data, root)
@@ -52,7 +53,8 @@ def _about(what: str, path: list[str], data: Mapping[str, Any], root: type[msgsp
     )
     default = _default(path, data, root)
     like = "" if default is None else f", such as {default!r}" if not isinstance(default, bool) else ""
-    return f"{given!r} does not do: it has to be {wanted.strip()}{like}"
+    what = "that" if "*" in path else repr(given)
+    return f"{what} does not do: it has to be {wanted.strip()}{like}"
 
 
 def _value(path: list[str], data: Any) -> Any:
@@ -76,7 +78,9 @@ def _hint(path: list[str], data: Any, hint: Any) -> Any:
     """Return the type of what is at a place; None: nobody knows."""
     for part in path:
         table = _struct_of(hint, data)
-        if table is not None:
+        if part == "*":
+            hint = next((get_args(arg)[1] for arg in _flat(hint) if get_origin(arg) is dict), None)
+        elif table is not None:
             hint = get_type_hints(table, include_extras=True).get(part)
         else:
             hint = next((arg for arg in _flat(hint) if get_origin(arg) in (tuple, list)), None)
@@ -105,7 +109,7 @@ def _flat(hint: Any) -> Iterator[Any]:
     origin = get_origin(hint)
     if origin is Annotated:
         yield from _flat(get_args(hint)[0])
-    elif origin in (tuple, list, Literal) or not get_args(hint):
+    elif origin in (tuple, list, dict, Literal) or not get_args(hint):
         yield hint
     else:
         for arg in get_args(hint):

@@ -21,26 +21,32 @@ from simulations.scenario_parts import Chance, Count, KeyFault, Part, Period, Se
 
 
 class Change(NamedTuple):
-    """At a time (us), a peer changes a state (a number) of its machine; or (`turn`) another one comes, or goes."""
+    """At a time (us), a peer changes a state (a number) of its machine; or (`turn`) another one comes, or goes.
+
+    `machine`: which one, of the peer's machines.
+    """
 
     at: int
     peer: int
     state: int
     turn: bool = False
+    machine: int = 0
 
 
 class Draw(NamedTuple):
-    """What a workload draws from: the peers that change, the states of their machines, the share of `turn`s."""
+    """What a workload draws from: the peers that change, their machines and states, the share of `turn`s."""
 
     rng: Random
     peers: int
     states: int
     turnover: float = 0.0
+    machines: int = 1
 
     def change(self, at: float) -> Change:
         """Draw who changes what at a time. In this order: runs of earlier versions are repeated by it."""
         peer, state = self.rng.randrange(self.peers), self.rng.randrange(self.states)
-        return Change(int(at), peer, state, bool(self.turnover) and self.rng.random() < self.turnover)
+        turn = bool(self.turnover) and self.rng.random() < self.turnover
+        return Change(int(at), peer, state, turn, self.rng.randrange(self.machines) if self.machines > 1 else 0)
 
 
 class Silent(Part, tag="silent", tag_field="kind", frozen=True, kw_only=True):
@@ -121,18 +127,23 @@ class Replay(Part, tag="replay", tag_field="kind", frozen=True, kw_only=True):
             KeyFault: the history cannot be read, or is empty.
         """
         first: int | None = None
-        peers: dict[int, int] = {}
+        peers: dict[int, tuple[int, int]] = {}
         found = []
         for machine, at, state in _recorded(self.history):
             first = at if first is None else first
             passed = (at - first) / 1e9 - self.skip
-            peer = peers.setdefault(machine, len(peers) % draw.peers)
+            peer, number = peers.setdefault(machine, _dealt(len(peers), draw))
             when = begin + int(passed / self.speed * SECOND)
             if passed >= 0 and when < end:
-                found.append(Change(when, peer, state % draw.states))
+                found.append(Change(when, peer, state % draw.states, machine=number))
         if not peers:
             raise KeyFault("workload.history", f"there are no transitions in {self.history}")
         return iter(sorted(found))
+
+
+def _dealt(number: int, draw: Draw) -> tuple[int, int]:
+    """Return which peer has a recorded machine, and as which of its own."""
+    return number % draw.peers, number // draw.peers % draw.machines
 
 
 def _recorded(url: str) -> Iterator[tuple[int, int, int]]:

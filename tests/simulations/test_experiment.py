@@ -70,6 +70,7 @@ def test_the_parameters_of_a_scenario_are_by_default_those_of_the_protocol() -> 
         {"faults": [{"kind": "churn", "lasts": 4, "rate": 1, "down": 1}], "quiet": 30},
         {"liars": [{"kind": "forge", "who": "3"}], "quiet": 30},
         {"warm": False, "machines.own_schemas": True, "machines.turnover": 0.3},
+        {"machines.each": 3, "machines.schema": {"Off": {}, "On": {"remove": ["Off"], "add": ["Lit"]}, "Lit": {}}},
         {"workload.kind": "bursts", "workload.size": 10, "workload.every": 1.0},
         {"workload.kind": "diurnal", "workload.day": 5.0},
     ],

@@ -52,7 +52,9 @@ LARGE = {
 def test_a_crash_that_breaks_others_is_shrunk_to_two_peers_and_one_crash(seed: int, tmp_path: Path) -> None:
     fails = partial(failure_of, node=Touchy)
     told: list[int] = []
-    found = shrink(scenario_of(LARGE), seed, fails=fails, tell=lambda scenario, runs: told.append(scenario.peers))
+    found = shrink(
+        scenario_of(LARGE), seed, seconds=900, fails=fails, tell=lambda scenario, runs: told.append(scenario.peers)
+    )
     assert found is not None
     small = found.scenario
     assert found.failure.place == "ZeroDivisionError in Touchy.link_down"
@@ -68,7 +70,7 @@ def test_a_crash_that_breaks_others_is_shrunk_to_two_peers_and_one_crash(seed: i
 
 def test_what_is_missing_at_the_end_is_not_looked_for_sooner(seed: int) -> None:
     settings = {"peers": 8, "planes.repair": False, "network.loss": 0.4, "seconds": 4.0, "quiet": 9.0}
-    found = shrink(changed(Scenario(), settings), seed, seconds=20)
+    found = shrink(changed(Scenario(), settings), seed, seconds=900)
     assert found is not None
     assert found.failure.place == "Violation in Everybody.ended"
     assert found.scenario.quiet == 9
