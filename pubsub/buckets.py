@@ -37,6 +37,9 @@ class Buckets:
     def put(self, number: int, before: OwnerState | None, state: OwnerState) -> None:
         """Note a state in place of the one before."""
         fingerprints = self.fingerprints
+        if before is not None and not self._hidden:  # nearly always
+            fingerprints[self._numbers.places[number] & len(fingerprints) - 1] ^= state.mark ^ before.mark
+            return
         if self._hidden and number in self._hidden:
             del self._hidden[number]
             before = None

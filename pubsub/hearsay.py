@@ -122,7 +122,8 @@ class Hearsay(Generic[P]):
         if state is not None:
             out.append((NOTIFY, Committed(state, before)))
             self.membership.heard(state, now, is_new=before is None)
-            self.replicas.heard(state, now)
+            if self.replicas.followed:
+                self.replicas.heard(state, now)
             if parcel.schemas:
                 self.catalog.want(parcel.schemas, peer, now)
             if peer is not None and self.parameters.links:

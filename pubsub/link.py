@@ -184,7 +184,9 @@ class Link:
         fits = total <= MAX_FRAME and self._sent + total <= self._granted
         if fits and not self.backlog:
             said = self.said
-            if not said:
+            if not batch:
+                parcels = []
+            elif not said:
                 parcels = [parcel for _, _, parcel in batch]
             else:
                 parcels = [

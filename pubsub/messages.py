@@ -99,7 +99,9 @@ class Frame:
         """Add up the sizes: they are asked for at each step of the way."""
         parcels, wants, notices = self.parcels, self.wants, self.notices
         self.load = load = sum([p.size for p in parcels])
-        size = 4 + width(self.grant) + width(self.sent) + width(len(parcels)) + load  # two counts of 0 take a byte each
+        size = 5 + width(self.grant) + width(self.sent) + load  # three counts take a byte each, if they are small
+        if len(parcels) > 127:
+            size += width(len(parcels)) - 1
         if wants:
             size += width(len(wants)) - 1 + SHORT_BYTES * len(wants)
         if notices:

@@ -166,6 +166,7 @@ class Replicas:
         own: this peer's public key: there are no replicas of its own machines.
 
     Attributes:
+        followed: the replicas that were made, by owner and id.
         heard_of: states that `settle` has yet to look at; with the time, if the record is new.
     """
 
@@ -176,7 +177,7 @@ class Replicas:
         self._find = find
         self._wall = wall
         self._own = own
-        self._owners: dict[bytes, dict[str, Replica]] = {}
+        self.followed: dict[bytes, dict[str, Replica]] = {}
         self.heard_of: list[tuple[OwnerState, int | None]] = []
 
     def get(self, owner: bytes, machine_id: str) -> Replica | None:
@@ -184,7 +185,7 @@ class Replicas:
         state = self._ledger.get(owner)
         if state is None or owner == self._own:
             return None
-        found = self._owners.get(owner, {}).get(machine_id)
+        found = self.followed.get(owner, {}).get(machine_id)
         if found is not None:
             return found
         machine = _named(state).get(machine_id)
@@ -195,7 +196,7 @@ class Replicas:
         if schema is None:
             return None
         replica = Replica(state, machine, schema, self._wall)
-        self._owners.setdefault(state.owner, {})[replica.id] = replica
+        self.followed.setdefault(state.owner, {})[replica.id] = replica
         return replica
 
     def __iter__(self) -> Iterator[Replica]:
@@ -204,18 +205,18 @@ class Replicas:
             if owner == self._own:
                 continue
             for name, machine in _named(state).items():
-                replica = self._owners.get(owner, {}).get(name) or self._make(state, machine)
+                replica = self.followed.get(owner, {}).get(name) or self._make(state, machine)
                 if replica is not None:
                     yield replica
 
     def heard(self, state: OwnerState, now: int) -> None:
         """Note an accepted record. What it means to replicas comes with `settle`: once the core is at rest."""
-        if state.owner in self._owners:
+        if state.owner in self.followed:
             self.heard_of.append((state, now))
 
     def learned(self, hash: bytes) -> None:
         """Note a schema that somebody's machine may have been waiting for."""
-        for owner in self._owners:
+        for owner in self.followed:
             state = self._ledger.get(owner)
             if state is not None and any(machine.schema == hash for machine in state.values()):
                 self.heard_of.append((state, None))
@@ -225,7 +226,7 @@ class Replicas:
         while self.heard_of:
             state, then = self.heard_of.pop(0)
             named = _named(state)
-            for replica in list(self._owners.get(state.owner, {}).values()):
+            for replica in list(self.followed.get(state.owner, {}).values()):
                 if then is not None:
                     replica._heard_of(state, then)
                 self._follow(replica, state, named.get(replica.id))
@@ -244,15 +245,15 @@ class Replicas:
         replica._follow(state, machine, schema)
 
     def _drop(self, replica: Replica) -> None:
-        known = self._owners[replica.owner]
+        known = self.followed[replica.owner]
         del known[replica.id]
         if not known:
-            del self._owners[replica.owner]
+            del self.followed[replica.owner]
         replica._end()
 
     def forget(self, owner: bytes) -> None:
         """Note that an owner was forgotten: its replicas are gone."""
-        for replica in list(self._owners.get(owner, {}).values()):
+        for replica in list(self.followed.get(owner, {}).values()):
             self._drop(replica)
 
 

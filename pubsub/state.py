@@ -189,6 +189,10 @@ class SharedMerge:
 
     def __call__(self, old: OwnerState | None, record: Record) -> OwnerState | None:
         """Return the state after a record; see `merge`."""
+        if old is not None and old.successors is not None:
+            found = old.successors.get(id(record))
+            if found is not None:
+                return found[1]
         header = record.header
         if old is None or old.header.epoch != header.epoch:
             if not record.full:
@@ -205,7 +209,6 @@ class SharedMerge:
             return state
         if old.successors is None:
             old.successors = {}
-        found = old.successors.get(id(record))
-        if found is None:  # the record is kept too, so that its id stays its own
-            found = old.successors[id(record)] = (record, merge(old, record))
-        return found[1]
+        state = merge(old, record)
+        old.successors[id(record)] = record, state  # the record is kept too, so that its id stays its own
+        return state

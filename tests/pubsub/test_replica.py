@@ -411,9 +411,9 @@ def test_a_replica_says_whose_it_is_and_how_old(pair: Pair) -> None:
     then = replica.staleness(pair.now)
     assert 0 < then.since <= 2 * SECOND
     fresh = pair.reader._replicas
-    fresh._owners.clear()  # one that is made only now goes by the stamp of the record
+    fresh.followed.clear()  # one that is made only now goes by the stamp of the record
     assert abs(pair.replica().staleness(pair.now).since - then.since) < SECOND // 2
-    fresh._owners[OWNER.owner]["door"] = replica
+    fresh.followed[OWNER.owner]["door"] = replica
     assert not then.is_gone
     assert not then.is_left
     pair.settle(5)
