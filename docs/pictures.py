@@ -4,6 +4,7 @@
 
 * `demo.svg`: what `am demo` shows in a terminal, at 2013-02-09T02:00Z of the replay.
 * `graph.svg`: the graph of an airport and its flights at that time.
+* `network.svg`: the peers of the demo at that time, with a flight of each, from the history that it has recorded.
 * `page.png`: the page over the history of the whole demo, at that time. It needs Debian's chromium.
 """
 
@@ -34,7 +35,7 @@ from asyncmachine.flights.report import MOMENT
 from asyncmachine.flights.supervisor import Settings, run
 from asyncmachine.flights.view import Scene, Screen, draw
 from graph.graph import Graph, increasing
-from graph.parts import Link
+from graph.parts import Kind, Link
 from graph.svg import to_svg
 
 AM = Path(sys.executable).with_name("am")
@@ -123,6 +124,25 @@ def photograph_page(url: str, path: Path) -> None:
         server.terminate()
 
 
+def draw_network(url: str) -> str:
+    """Return a picture of the peers in a demo's history, with a flight of each that is in the air, or else any."""
+    store = am.open_store(url)
+    store.open()
+    view = am.PastGraph(store).as_of(MOMENT)
+    store.close()
+    peers = [part.key for part in view.vertices(Kind.PEER)]
+    flights = {part.key.peer: part.key for part in reversed(view.vertices(Kind.MACHINE, tag="flight"))}
+    wanted: dict[am.Vertex, None] = dict.fromkeys([*peers, *flights.values()])
+    for part in view.edges((Link.PIPE_ADD, Link.PIPE_REMOVE)):
+        source, target = (am.machine_vertex(end.machine, end.peer) for end in (part.key.source, part.key.target))
+        if source in flights.values():
+            wanted[target] = None
+    states = (part.key for part in view.vertices(Kind.STATE))
+    wanted.update((key, None) for key in states if am.machine_vertex(key.machine, key.peer) in wanted)
+    links = (Link.CONNECTION, Link.REPLICA, Link.PARENT, Link.PIPE_ADD, Link.PIPE_REMOVE)
+    return to_svg(view.only(wanted), links=links)
+
+
 def main() -> None:
     """Make those that are asked for, or all."""
     wanted = sys.argv[1:] or ["demo.svg", "graph.svg", "page.png"]
@@ -133,6 +153,7 @@ def main() -> None:
         if "demo.svg" in wanted:
             settings = Settings(legs=tuple(read_legs()), speed=2000.0, url=url, began=time.monotonic())
             trio.run(run, settings, Photographer(HERE / "demo.svg"))
+        (HERE / "network.svg").write_text(draw_network(settings.url))
         if "page.png" in wanted:
             whole = f"sqlite:///{folder}/whole.db"
             subprocess.run([AM, "demo", "--speed", "max", "--no-tty", "--history", whole], check=True)

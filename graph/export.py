@@ -91,6 +91,9 @@ def to_mermaid(view: View) -> str:
         if vertex.kind is Kind.PEER:
             lines.append(f"  {name}{{{{{quoted(str(vertex))}}}}}")
     for machine, states in _boxes(view):
+        if not states:  # an empty box is none
+            lines.append(f"  {names[machine]}[{quoted(str(machine))}]")
+            continue
         lines.append(f"  subgraph {names[machine]} [{quoted(str(machine))}]")
         lines += [f"    {names[state]}[{quoted(state.state)}]" for state in states]
         lines.append("  end")

@@ -83,7 +83,7 @@ class PeerFeed:
         for owner in self.peer.mesh:
             self._mesh(owner, True)
         for replica in self.peer.replicas():
-            self._own(replica.owner, replica.id, replica.tags)
+            self._own(replica.owner, replica.id, replica.tags, replica.parent_id or "")
             self._follow(replica)
         for replica in self.peer.replicas(id=TOLD):
             self._hear_from(replica.owner, replica.tags)
@@ -221,7 +221,7 @@ class PeerFeed:
         for id in news:
             if id not in descriptions or is_internal(id):
                 continue
-            self._own(owner, id, descriptions[id].tags)
+            self._own(owner, id, descriptions[id].tags, descriptions[id].parent)
             if owner != self.peer.owner:
                 for replica in self.peer.replicas(id=id, owner=owner):
                     self._follow(replica)
@@ -232,11 +232,13 @@ class PeerFeed:
         if self.said is not None:
             self.said.hear(_name(owner), tags, lives=self._members.get(owner) in _LIVING)
 
-    def _own(self, owner: bytes, id: str, tags: tuple[str, ...]) -> None:
-        """Put a machine in, and whose it is."""
+    def _own(self, owner: bytes, id: str, tags: tuple[str, ...], parent: str) -> None:
+        """Put a machine in, whose it is, and what it belongs to."""
         vertex = self._owned.setdefault(owner, {})[id] = machine_vertex(id, _name(owner))
         self._graph.add_vertex(vertex, tags)
         self._graph.add_edge(EdgeKey(Link.OWNS, peer_vertex(vertex.peer), vertex))
+        if parent:
+            self._graph.add_edge(EdgeKey(Link.PARENT, vertex, machine_vertex(parent, vertex.peer)))
         if self.said is not None:
             self.said.came(vertex)
 

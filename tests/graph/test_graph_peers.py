@@ -15,6 +15,7 @@ from graph.graph import Graph
 from graph.parts import BETWEEN_PEERS, EdgeKey, Kind, Link, Vertex, machine_vertex, peer_vertex, state_vertex
 from graph.past import PastGraph
 from graph.recorder import open_graph
+from graph.telling import open_teller
 from graph.timeline import Timeline
 from history import open_history
 from machine import Machine, Schema, State, bind_state
@@ -210,6 +211,37 @@ async def test_a_guest_is_there_while_it_is_connected(town: Town, autojump_clock
     town.close(guest)
     await trio.sleep(60)
     assert set(graph.as_of().all_keys()) == {peer_vertex(one.id)}
+
+
+async def test_without_states_there_are_those_that_pipes_need(town: Town, autojump_clock: MockClock) -> None:
+    one = await town.open()
+    front = Machine(DOOR, id="front")
+    bell = Machine(LIGHT, id="bell", parent=front)
+    lamp = Machine(LIGHT, id="lamp")
+    two = await town.open(front, bell)
+    three = await town.open(lamp)
+    async with open_teller(three, pause=0.5) as telling:
+        graph = Graph(peer=one, states=False)
+        telling.follow(lamp)
+        pipes = bind_state(await three.replica("front"), "Open", lamp, "On")
+        await trio.sleep(5)
+        states = {part.key for part in graph.as_of().vertices(Kind.STATE)}
+        assert states == {state_vertex("front", "Open", two.id), state_vertex("lamp", "On", three.id)}
+        assert len(edges(graph, Link.PIPE_ADD)) == 1
+        assert edges(graph, Link.PARENT) == {
+            (str(machine_vertex("bell", two.id)), str(machine_vertex("front", two.id)))
+        }
+        assert edges(graph, Link.REPLICA) == {
+            (peer.id, str(machine_vertex(id, owner.id)))
+            for peer in (one, three)
+            for id, owner in (("front", two), ("bell", two), ("lamp", three))
+            if peer is not owner
+        }
+        assert {part.key for part in Graph(peer=one, states=False).live} == {part.key for part in graph.live}
+        pipes.cut()
+        await trio.sleep(5)
+        assert graph.as_of().vertices(Kind.STATE) == []
+        assert (telling.teller.cut, graph.live.waiting) == (0, 0)
 
 
 async def test_a_session_is_an_edge_only_while_repair_finds_something(town: Town, autojump_clock: MockClock) -> None:
