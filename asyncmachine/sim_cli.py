@@ -18,7 +18,7 @@ import click
 
 from asyncmachine.sim_fuzz_cli import fuzz, shrink
 from asyncmachine.sim_sweep_cli import compare, experiments, sweep
-from asyncmachine.sim_view import Bar, json_option, settings_option, show_outcome
+from asyncmachine.sim_view import Bar, check_folder, json_option, settings_option, show_outcome
 from simulations.errors import SetupError, Violation
 from simulations.outcome import Outcome
 from simulations.scenario import DEFAULT_SEED, Scenario
@@ -48,6 +48,10 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except SetupError as error:
             raise _Misused(error) from error
+        except BrokenPipeError:
+            raise  # click ends without a word
+        except OSError as error:
+            raise click.ClickException(f"{error.filename or 'a file'}: {error.strerror or error}") from error
 
 
 @click.group(cls=_Group)
@@ -68,6 +72,12 @@ for _command in (compare, experiments, fuzz, shrink, sweep):
 @click.option(
     "--record", metavar="FILE", help="Record the run into this new history, a file or a URL, to ask about it."
 )
+@click.option(
+    "--record-views",
+    "views",
+    type=click.IntRange(min=0),
+    help="Of how many peers to record what they believed; by default of all up to 100, and of 5 of more.",
+)
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Write the outcome as JSON, to compare.")
 def run_scenario(
     scenario: str,
@@ -76,22 +86,26 @@ def run_scenario(
     as_json: bool,
     report: Path | None,
     record: str | None,
+    views: int | None,
     save: Path | None,
 ) -> None:
     """Run a scenario, and measure it.
 
     It is a file, TOML or Python (docs/simulations.md says what is in it), or one that `am sim list` names.
     """
+    if views is not None and record is None:
+        raise click.UsageError("--record-views goes with --record")
     if scenario in SCENARIOS and not Path(scenario).is_file():
         if settings or report or record or save:
             raise click.UsageError(f"{scenario} is made of toy nodes: only --seed and --json are for it")
         _run_toy(scenario, DEFAULT_SEED if seed is None else seed, as_json)
         return
+    check_folder(report, save)
     made = changed(read(find(scenario))[0], dict(map(parse_setting, settings)))
     chosen = made.seed if seed is None else seed
     if not as_json:
         click.echo(f"seed: {chosen}\nscenario: {made.name}: {made.question}".rstrip(": "))
-    outcome = _run(made, chosen, replay_command(scenario, chosen, settings), record)
+    outcome = _run(made, chosen, replay_command(scenario, chosen, settings), record, views)
     if save is not None:
         outcome.save(save)
     if report is not None:
@@ -117,14 +131,14 @@ def _settings_text(settings: Sequence[str]) -> str:
     return "".join(f" --set {shlex.quote(setting)}" for setting in settings)
 
 
-def _run(scenario: Scenario, seed: int, replay: str, record: str | None) -> Outcome:
+def _run(scenario: Scenario, seed: int, replay: str, record: str | None, views: int | None) -> Outcome:
     from simulations.experiment import run
 
     watching: list[Recording] = []
     if record is not None:
         from simulations.recording import Recording
 
-        watching.append(Recording(record))
+        watching.append(Recording(record, views=views))
     try:
         with Bar("running") as bar:
             return run(scenario, seed=seed, replay=replay, progress=bar.show, watching=watching)

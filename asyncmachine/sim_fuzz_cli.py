@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from asyncmachine.sim_view import Bar, jobs_option, json_option, settings_option
+from asyncmachine.sim_view import Bar, check_folder, jobs_option, json_option, settings_option
 from simulations.campaign import Campaign, Result
 from simulations.errors import SetupError
 from simulations.scenario import Scenario
@@ -34,6 +34,7 @@ def shrink(scenario: str, seed: int | None, settings: tuple[str, ...], minutes: 
 
     Leaves out peers, faults and seconds as long as it fails in the same way, and writes what is left to a file.
     """
+    check_folder(into)
     made = changed(read(find(scenario))[0], dict(map(parse_setting, settings)))
     chosen = made.seed if seed is None else seed
     if not _shrink(made, chosen, 60 * minutes, into or Path(f"{made.name}-{chosen}.toml")):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from asyncmachine.sim_view import Bar, jobs_option, json_option, settings_option
+from asyncmachine.sim_view import Bar, check_folder, jobs_option, json_option, settings_option
 from simulations.errors import SetupError
 from simulations.outcome import Outcome
 from simulations.report_tables import number
@@ -58,6 +58,7 @@ def sweep(
     Each of the values is run with each of the seeds.
     A sweep that was stopped goes on where it was: outcomes are kept, a file for each scenario and seed.
     """
+    check_folder(report)
     made = changed(read(find(scenario))[0], dict(map(parse_setting, settings)))
     planned = plan(made, dict(map(parse_over, over)), range(seed, seed + seeds))
 

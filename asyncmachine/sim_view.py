@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import TracebackType
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from simulations.errors import SetupError
 from simulations.outcome import Measure, Outcome
 from simulations.report_tables import number
 
@@ -22,6 +24,17 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 jobs_option = click.option(
     "--jobs", type=click.IntRange(min=1), help="Processes at a time; as many as there are cores."
 )
+
+
+def check_folder(*paths: Path | None) -> None:
+    """See that files can be written, before anything takes its time.
+
+    Raises:
+        SetupError: the folder of one is not there.
+    """
+    for path in paths:
+        if path is not None and not path.parent.is_dir():
+            raise SetupError(f"{path} cannot be written: there is no folder {path.parent}")
 
 
 class Bar:
@@ -78,4 +91,4 @@ def show_outcome(outcome: Outcome) -> None:
         click.echo(f"VIOLATION: {violation}")
 
 
-__all__ = ["Bar", "jobs_option", "json_option", "measure_text", "settings_option", "show_outcome"]
+__all__ = ["Bar", "check_folder", "jobs_option", "json_option", "measure_text", "settings_option", "show_outcome"]

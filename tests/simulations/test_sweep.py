@@ -120,6 +120,9 @@ def test_a_run_is_told_with_its_seed_first_and_what_is_wrong_in_one_line(tmp_pat
     assert wrong.exit_code == 2
     assert wrong.stderr == "Error: peers: 'many' does not do: it has to be a whole number, such as 50\n"
     assert CliRunner().invoke(main, ["sim", "run", "flood", "--set", "peers=3"]).exit_code == 2
+    nowhere = CliRunner().invoke(main, ["sim", "run", str(path), "--report", str(tmp_path / "none" / "o.html")])
+    assert nowhere.exit_code == 2
+    assert "o.html cannot be written: there is no folder" in nowhere.stderr
 
 
 def test_scenarios_are_listed_with_their_questions() -> None:
