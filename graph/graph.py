@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from graph.peers import PeerFeed
     from pubsub.peer import Peer
 
-KEEP: Final = 500_000  # changes
+KEEP: Final = 250_000  # changes: with a graph of 10,000 machines some 200 MB
 
 
 class Graph:
@@ -39,8 +39,8 @@ class Graph:
         peer: what it knows of its network is in the graph, too, and machines of this process are its own.
         peer_of: returns the id of the peer whose machine a reader is; by default all are of this process, or of `peer`,
             but for replicas.
-        keep: changes that it remembers, at least; half a million take some 200 MB. None: all.
-        max_age: for how long it remembers them at least: a span such as ``"2h"``. None: for ever.
+        keep: changes that it remembers; up to a quarter more. None: all.
+        max_age: for how long it remembers them: a span such as ``"2h"``; a fifth may be older. None: for ever.
         states: whether others' machines come with all their states and relations. Else with those states only that
             pipes lead from or to, which makes the graph of a large network several times smaller.
 

@@ -24,7 +24,7 @@ class Spans:
         self._numbers: dict[Vertex, int] = {}
 
     def add(self, part: Part, until: int = OPEN) -> int:
-        """Append a row; return its place."""
+        """Append a row; return its name among those of vertices, or of edges."""
         if isinstance(part.key, Vertex):
             row = self.vertices.append(part, until)
             self.vertices.ends.append(self._number_of(part.key))

@@ -13,11 +13,11 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import compress
 from typing import Final
 
 import numpy as np
 
-from graph.columns import OPEN
 from graph.errors import BeyondHorizonError, GraphError
 from graph.parts import Change, Key, Part, Vertex
 from graph.spans import Difference, Spans, difference
@@ -43,7 +43,7 @@ class Timeline(Spans):
     def __init__(self, changes: Iterable[Change] = (), *, keep: int | None = None, max_age: int | None = None) -> None:
         super().__init__()
         self._changes: list[Change] = []
-        self._open: dict[Key, int] = {}  # the row of each part that is there now
+        self._open: dict[Key, int] = {}  # the name of the row of each part that is there now
         self._latest = 0
         self.keep, self.max_age = keep, max_age
         self.horizon = self.forgotten = 0
@@ -78,7 +78,7 @@ class Timeline(Spans):
             self._open[change.key] = self.add(Part(change.key, change.at, change.tags))
         else:
             columns = self.vertices if isinstance(change.key, Vertex) else self.edges
-            columns.until[self._open.pop(change.key)] = change.at
+            columns.close(self._open.pop(change.key), change.at)
         if self.keep is not None and len(self._changes) > max(self.keep + self.keep // 4, 1):
             self._forget(len(self._changes) - max(self.keep, 1))
         elif self.max_age is not None and change.number % LOOK == 0:
@@ -133,19 +133,16 @@ class Timeline(Spans):
         self.forgotten += count
         horizon = self.horizon
         self.vertices, self.edges = self.vertices.without(horizon), self.edges.without(horizon)
-        self._open = {
-            columns.keys[row]: row
-            for columns in (self.vertices, self.edges)
-            for row in np.nonzero(np.array(columns.until, dtype=np.int64) == OPEN)[0].tolist()
-        }
         self._renumber()
 
     def _renumber(self) -> None:
-        """Count only the vertices that some row is of."""
-        both = (self.vertices, self.edges)
-        used = np.unique(np.concatenate([np.array(columns.ends, dtype=np.int64) for columns in both]))
-        for columns in both:
-            columns.ends = array("q", np.searchsorted(used, np.array(columns.ends, dtype=np.int64)).tobytes())
-        chosen = dict.fromkeys(used.tolist())
-        names = (vertex for vertex, number in self._numbers.items() if number in chosen)
-        self._numbers = {vertex: number for number, vertex in enumerate(names)}
+        """Count only the vertices that some row is of, once most others are gone."""
+        seen = np.zeros(len(self._numbers), dtype=np.bool_)
+        for columns in (self.vertices, self.edges):
+            seen[np.array(columns.ends, dtype=np.int64)] = True
+        if 2 * np.count_nonzero(seen) >= len(seen):
+            return
+        numbers = np.cumsum(seen) - 1
+        for columns in (self.vertices, self.edges):
+            columns.ends = array("q", numbers[np.array(columns.ends, dtype=np.int64)].tobytes())
+        self._numbers = {vertex: number for number, vertex in enumerate(compress(self._numbers, seen))}
