@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from graph.recorder import RecordedGraph
 
 logger = logging.getLogger("asyncmachine.service")
+KEEP: Final = 20_000  # changes of the graph that are remembered beside the database; what is old goes in large steps
 LOOK: Final = 5.0  # s between looks for what a person should be told
 PATIENCE: Final = 2.0  # s until what was shared is published; it takes 0.1
 KEPT: Final = 1000  # rows per machine of which the page tells where there is no history
@@ -146,7 +147,7 @@ class Service:
 
                 # Its name is that of the peer: several may record in one database, and are asked as one. Of its past,
                 # only what is in the database is ever asked for.
-                graph = open_graph(self._shown, peer.id, peer=peer, tell=True, keep=1)
+                graph = open_graph(self._shown, peer.id, peer=peer, tell=True, keep=KEEP)
                 self._graph = await stack.enter_async_context(graph)
             url: str | None = None
             if bound is not None:

@@ -34,6 +34,7 @@ AHEAD_OF_OBSERVER = 8  # steps at full speed
 SLACK = 5.0  # s that airports may be ahead of the observer at a speed
 PACE = Pace(floor=0.05)  # of the observer: airports wait for it
 GRAPH = 0.5  # s that a change of the graph may wait: one commit for many of them
+KEEP = 20_000  # changes of it that are remembered beside the database; what is old goes in large steps
 PATIENCE = 10.0  # s that the last rows may take to come, after an interruption
 
 
@@ -179,7 +180,7 @@ class _Show:
     async def _keep_graph(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Record who is connected, who has whose machines, and what leads where, by the replayed time."""
         stamp = increasing(self.tower.heard)
-        async with open_graph(self.store, peer=self.peer, states=False, stamp=stamp, interval=GRAPH, keep=1):
+        async with open_graph(self.store, peer=self.peer, states=False, stamp=stamp, interval=GRAPH, keep=KEEP):
             task_status.started()
             await trio.sleep_forever()
 
