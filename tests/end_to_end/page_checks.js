@@ -115,6 +115,7 @@ async () => {
   check("states are chosen that tell machines apart", looks.choose(all, []), ["Hot", "Off", "On"]);
   check("the first picked state that is active colours", looks.lookOf(all[1], ["Hot", "On"], null, () => true).fill, 0);
   check("an old copy is stale", looks.lookOf(all[3], [], null, () => true).stale, true);
+  check("of an owner that is alive it is not", looks.isStale({ ...all[3], online: true }), false);
   check("who is not in the graph is gone", looks.lookOf(all[0], [], new Set(), () => true).gone, true);
 
   const graph = {

@@ -4,8 +4,8 @@
 
 /** Colours there are for picked states. */
 export const COLOURS = 6;
-/** A copy of a machine of somebody else is stale from here on, ms. */
-export const STALE_MS = 5000;
+/** Nothing heard of an owner for so long may mean that something was missed, unless it is known to be alive. ms */
+const SILENT = 5000;
 export const IDLE = -1; // known, and none of the picked states is active
 export const ABSENT = -2; // not there yet
 
@@ -41,11 +41,19 @@ export function lookOf(machine, picks, here, passes) {
   return {
     fill: picks.findIndex((state) => machine.active.includes(state)),
     error: machine.error,
-    stale: machine.stale_ms !== null && machine.stale_ms !== undefined && machine.stale_ms > STALE_MS,
+    stale: isStale(machine),
     offline: machine.online === false,
     gone: here !== null && !here.has(machine.key),
     dim: !passes(machine),
   };
+}
+
+/**
+ * Whether a copy may be behind: an owner that is alive and has nothing new says nothing, and its copies are right.
+ * @param {MachineNow} machine
+ */
+export function isStale({ stale_ms: silent, online }) {
+  return silent !== null && silent > SILENT && online !== true;
 }
 
 /**
@@ -58,7 +66,7 @@ export function describe(machine, look) {
   const marks = [];
   if (look.error) marks.push("error");
   if (look.offline) marks.push("its peer is away");
-  if (look.stale) marks.push(`stale by ${(Number(machine.stale_ms) / 1000).toFixed(0)} s`);
+  if (look.stale) marks.push(`nothing heard for ${(Number(machine.stale_ms) / 1000).toFixed(0)} s`);
   if (look.gone) marks.push("gone");
   return [machine.active.join(", ") || "nothing is active", ...marks].join(" · ");
 }

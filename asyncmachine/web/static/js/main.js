@@ -104,10 +104,10 @@ const feed = new Feed(world, {
     log.load();
   },
   graph: () => {
-    if (view.value.at === null) world.reload();
+    if (view.value.at === null) world.reloadSoon("graph");
   },
   gap: () => {
-    if (view.value.at === null) world.reload();
+    if (view.value.at === null) world.reloadSoon("network");
     refreshPanel();
   },
 });

@@ -2,7 +2,7 @@
 
 import { byId, h, replace, svg } from "./dom.js";
 import { KINDS, nameOf } from "./edges.js";
-import { activeCounts, COLOURS, filterOf, IDLE } from "./looks.js";
+import { activeCounts, COLOURS, filterOf, IDLE, isStale } from "./looks.js";
 import { paintTile } from "./painter.js";
 
 export class Side {
@@ -175,7 +175,7 @@ export class Side {
     number("count-active", picks.length ? count(picks[0]) : 0);
     byId("count-active-of").textContent = picks[0] ?? "active";
     const errors = machines.filter(({ error }) => error).length;
-    const stale = machines.filter(({ stale_ms: ms, online }) => online === false || (ms !== null && ms > 5000)).length;
+    const stale = machines.filter((one) => one.online === false || isStale(one)).length;
     number("count-errors", errors);
     number("count-stale", stale);
     byId("counts-errors").classList.toggle("some", errors > 0);
@@ -336,7 +336,7 @@ export class Side {
     const marks = /** @type {[string, any][]} */ ([
       ["no picked state is active", plain],
       ["error", { ...plain, error: true }],
-      ["stale copy", { ...plain, stale: true }],
+      ["stale copy: not heard of", { ...plain, stale: true }],
       ["its peer is away", { ...plain, offline: true }],
       ["gone by then", { ...plain, gone: true }],
       ["not there yet", { ...plain, fill: -2 }],

@@ -5,6 +5,8 @@ import { derived, keyOf } from "./edges.js";
 import { Store } from "./store.js";
 import { ns } from "./time.js";
 
+const PAUSE = 500; // ms, at least, between two questions about now that nobody has asked for
+
 /** @typedef {import("./types.js").MachineNow} MachineNow @typedef {import("./types.js").LogRecord} LogRecord */
 
 /**
@@ -49,6 +51,13 @@ export class World {
     this.heads = new Map();
     this.hasGraph = false;
     this.lastGraph = /** @type {bigint|null} */ (null);
+    this.took = 0; // the last answer, ms
+    this.timers = { network: 0, graph: 0 };
+    this.graphs = new Newest(
+      (/** @type {{at: bigint|null}} */ { at }) => this.api.get("graph", { at: at ?? this.lastGraph }),
+      (graph, { at }) => this.takeGraph(graph, at),
+      failed,
+    );
     this.loads = new Newest(
       (/** @type {{at: bigint|null}} */ { at }) => this.ask(at),
       (result, { at }, isLast) => this.take(result, at, !isLast),
@@ -99,28 +108,64 @@ export class World {
     this.loads.ask({ at: this.view.value.at });
   }
 
+  /**
+   * Ask anew about now, but not more often than the server answers with ease: it is part of a program with other work.
+   * @param {"network"|"graph"} what
+   */
+  reloadSoon(what) {
+    if (this.timers[what]) return;
+    const pause = Math.max(PAUSE, 3 * this.took);
+    this.timers[what] = setTimeout(() => {
+      this.timers[what] = 0;
+      if (this.view.value.at !== null) return;
+      if (what === "network") this.loads.ask({ at: null });
+      else this.graphs.ask({ at: null });
+    }, pause);
+  }
+
+  /** @param {import("./types.js").GraphNow} graph @param {bigint|null} at */
+  takeGraph(graph, at) {
+    if (at !== this.view.value.at || graph.derived) return;
+    this.hasGraph = true;
+    this.meet(graph);
+    const { revision } = this.data.value;
+    this.data.set({ graph, revision: revision + 1, rosterSize: this.roster.size + this.peers.size });
+  }
+
   /** @param {bigint|null} at */
   async ask(at) {
+    const began = performance.now();
     const wanted = this.hasGraph ? this.api.get("graph", { at: at ?? this.lastGraph }) : null;
     const [network, graph] = await Promise.all([this.api.get("network", { at }), wanted]);
+    this.took = performance.now() - began;
     return { network, graph: graph?.derived ? null : graph };
   }
 
   /** @param {{network: any, graph: any}} result @param {bigint|null} at @param {boolean} busy */
   take({ network, graph }, at, busy) {
     this.learn(network.machines);
-    for (const { kind, peer, label } of graph?.vertices ?? []) {
-      if (kind === "peer" && !this.peers.get(peer)) this.peers.set(peer, label);
-    }
-    const { revision } = this.data.value;
+    this.meet(graph);
+    const { revision, network: before } = this.data.value;
+    // What has come by the feed since the question was asked is newer than the answer.
+    const newest = (/** @type {MachineNow} */ one) => {
+      const known = at === null && this.isLive ? before.get(one.key) : undefined;
+      return known && known.epoch === one.epoch && known.seq > one.seq ? known : one;
+    };
     this.data.set({
-      network: new Map(network.machines.map((/** @type {MachineNow} */ one) => [one.key, one])),
+      network: new Map(network.machines.map((/** @type {MachineNow} */ one) => [one.key, newest(one)])),
       graph: graph ?? derived(network.machines),
       asked: at,
       revision: revision + 1,
       rosterSize: this.roster.size + this.peers.size,
       busy,
     });
+  }
+
+  /** Learn of peers, also of those that have no machines. @param {import("./types.js").GraphNow|null} graph */
+  meet(graph) {
+    for (const { kind, peer, label } of graph?.vertices ?? []) {
+      if (kind === "peer" && !this.peers.get(peer)) this.peers.set(peer, label);
+    }
   }
 
   /** @param {MachineNow[]} machines */
@@ -163,7 +208,7 @@ export class World {
       else if (record.seq === machine.seq + 1) network.set(record.key, moved(machine, record));
     }
     this.data.set({ last: newest, revision: revision + 1 });
-    if (gap) this.reload();
+    if (gap) this.reloadSoon("network");
   }
 }
 
