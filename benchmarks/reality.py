@@ -61,6 +61,7 @@ DOMAIN = Domain("reality")
 NETWORKS = ("loopback", "relay", "netem")
 POINTS = 200
 MEETING = 120  # s
+PATIENCE = 5  # s for one connection, before the next one is tried; the core goes on with it by itself
 CLONE_NEWNET = 0x40000000  # of Linux, <sched.h>
 
 
@@ -248,6 +249,9 @@ async def on_libp2p(case: Case, network: str) -> dict[str, Any]:
             address[place] = str(port)
             transports[left].learn("/".join(address))
             drivers[left].dial(identities[right].owner)
+            with trio.move_on_after(PATIENCE):  # one after another: all at once, they would run out of time
+                while identities[right].owner not in drivers[left].peers:  # noqa: ASYNC110  a driver has no event for it
+                    await trio.sleep(0.01)
         await meet(case, witnesses, drivers)
         began = now()
         await sleep_until(began + microseconds(case.scenario.settle))

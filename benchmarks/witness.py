@@ -16,6 +16,7 @@ from pubsub.events import Committed, Published
 from pubsub.identity import Identity
 from pubsub.messages import Frame
 from pubsub.state import OwnerState
+from simulations.errors import SetupError
 from simulations.scenario import Scenario
 from simulations.scenario_parts import microseconds
 from simulations.seeds import derive, stream
@@ -114,6 +115,11 @@ class Watch:
         sent = self._flying[other, peer].popleft()
         if self.counting:
             self.flights.append(now - sent - self.base(other, peer))
+
+    def parted(self, peer: int, other: int) -> None:
+        """Forget what was on its way between two."""
+        self._flying[peer, other].clear()
+        self._flying[other, peer].clear()
 
     def rang(self, late: int) -> None:
         """Note a timer."""
@@ -216,10 +222,14 @@ class Witness(Generic[P]):
         return self._note(now, -1, self.core.link_up(now, peer, dialed_by_us))
 
     def link_down(self, now: int, peer: P) -> Outputs[P]:
-        """See `Node`. No link may end before all do: then the two sides would not be the same."""
+        """See `Node`. No link may end while it is counted: then the two sides would not be the same."""
         if self._watch.over:
             return ()
-        raise AssertionError(f"peer {self._peer} has lost {self._number_of(peer)}")
+        other = self._number_of(peer)
+        if self._watch.counting:
+            raise SetupError(f"peer {self._peer} has lost peer {other}: the machine is too busy for so many peers")
+        self._watch.parted(self._peer, other)
+        return self._note(now, -1, self.core.link_down(now, peer))
 
     def receive(self, now: int, peer: P, channel: int, stream: int, message: Message) -> Outputs[P]:
         """See `Node`."""

@@ -130,7 +130,9 @@ class Hops(Instrument):
             better="lower",
             about="links that a new state came along; the bound: the fewest there are",
         )
-        found.measures["hops_p99"] = Measure(value=of_bins(bins, 0.99), better="lower", about="of 100 states 99")
+        found.measures["hops_p99"] = Measure(
+            value=of_bins(bins, 0.99), better="lower", about="of 100 new states 99 came along no more links"
+        )
         found.measures["hops_max"] = Measure(
             value=far,
             bound=ways.rounds if total else None,

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from asyncmachine.cli import main
 from graph.parts import EdgeKey, Kind, Link, key_of, machine_vertex, peer_vertex
 from history.codec import BASE, UPDATE, Row, decode_ticks
 from history.store import EVERY, Store
@@ -207,3 +209,13 @@ def test_keys_are_those_of_the_graph() -> None:
     edge = key_of(edge_key("replica", peer_key("a"), machine_key("b", "m")))
     assert edge == EdgeKey(Link.REPLICA, peer_vertex("a"), machine_vertex("m", "b"))
     assert peer_vertex("a").kind is Kind.PEER
+
+
+def test_the_command_records_what_some_peers_believed(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text("peers = 6\nsettle = 1\nseconds = 2\nquiet = 3\n")
+    command = ["sim", "run", str(tmp_path / "tiny.toml"), "--record-views", "2"]
+    told = CliRunner().invoke(main, [*command, "--record", str(tmp_path / "run.db"), "--json"])
+    assert told.exit_code == 0, told.output
+    listed = CliRunner().invoke(main, ["history", "-H", str(tmp_path / "run.db"), "list", "--json"])
+    assert listed.stdout.count("updates of peer-1 by") == 2
+    assert CliRunner().invoke(main, command).exit_code == 2
