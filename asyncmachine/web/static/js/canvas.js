@@ -2,6 +2,7 @@
 
 import cytoscape from "../vendor/cytoscape/cytoscape.esm.min.mjs";
 import { byId, eachFrame } from "./dom.js";
+import { edgeStyle } from "./edge_style.js";
 import { drawn, machineNode, peerNode, present } from "./edges.js";
 import { arrange, crowded, hit, neighbour, tileAt } from "./layout.js";
 import { describe, filterOf, lookOf, NOTHING } from "./looks.js";
@@ -175,54 +176,7 @@ export class Canvas {
   }
 
   restyle() {
-    const { edge } = this.theme.colours;
-    const kinds = ["connection", "session", "mesh", "neighbour", "pipe add", "pipe remove", "replica", "parent"];
-    const arrows = ["pipe add", "pipe remove", "replica", "parent"];
-    this.cy
-      .style([
-        {
-          selector: "node",
-          style: {
-            shape: "rectangle",
-            width: "data(w)",
-            height: "data(h)",
-            "background-opacity": 0,
-            "border-width": 0,
-            "overlay-opacity": 0,
-          },
-        },
-        { selector: "core", style: { "active-bg-opacity": 0 } },
-        {
-          selector: "edge",
-          style: {
-            width: "data(wide)",
-            "curve-style": "straight",
-            opacity: this.faint,
-            "overlay-opacity": 0,
-            events: "no",
-          },
-        },
-        ...kinds.map((kind) => ({
-          selector: `edge[kind="${kind}"]`,
-          style: { "line-color": edge(kind), "target-arrow-color": edge(kind) },
-        })),
-        ...arrows.map((kind) => ({
-          selector: `edge[kind="${kind}"]`,
-          style: {
-            "target-arrow-shape": kind === "pipe remove" ? "tee" : "triangle",
-            "arrow-scale": 0.8,
-            "curve-style": "bezier",
-          },
-        })),
-        {
-          selector: 'edge[kind="replica"], edge[kind="mesh"], edge[kind="neighbour"]',
-          style: { "line-style": "dashed" },
-        },
-        { selector: 'edge[kind="parent"]', style: { "line-style": "dotted" } },
-        { selector: ".unlit", style: { opacity: this.faint / 2 } },
-        { selector: ".lit", style: { opacity: 1 } },
-      ])
-      .update();
+    this.cy.style(edgeStyle(this.theme.colours.edge, this.faint)).update();
     this.paint();
   }
 
@@ -355,5 +309,5 @@ export class Canvas {
 
 /** How wide an edge is that stands for so many. @param {number} count */
 function width(count) {
-  return Math.min(1.4 + Math.log2(count) * 0.7, 7);
+  return Math.min(1.4 + Math.log2(count) * 0.5, 5);
 }

@@ -81,7 +81,8 @@ export class Diff {
 
   draw() {
     if (!this.answer) return;
-    const { machines, graph, unchanged, t1, t2 } = this.answer;
+    const { machines, graph, unchanged } = this.answer;
+    const [t1, t2] = /** @type {bigint[]} */ ([this.answer.t1, this.answer.t2]);
     const peer = (/** @type {any} */ one) => this.world.peerName(this.world.roster.get(one.key)?.peer ?? one.owner);
     renew(
       this.root,

@@ -1,9 +1,9 @@
 /** What stands at the left: the states to colour by, the kinds of edges, the filters, and what the marks mean. */
 
-import { byId, h, replace, svg } from "./dom.js";
+import { byId, h, replace } from "./dom.js";
 import { KINDS, nameOf } from "./edges.js";
-import { activeCounts, COLOURS, filterOf, IDLE, isStale } from "./looks.js";
-import { paintTile } from "./painter.js";
+import { drawMarks, sample } from "./legend.js";
+import { activeCounts, COLOURS, filterOf, isStale } from "./looks.js";
 
 export class Side {
   /**
@@ -24,7 +24,7 @@ export class Side {
     /** @type {Set<string>} kinds of edges that were ever there */
     this.kindsSeen = new Set();
     this.build();
-    theme.on(() => this.drawMarks());
+    theme.on(() => drawMarks(byId("marks"), theme.colours));
   }
 
   build() {
@@ -98,7 +98,7 @@ export class Side {
       ),
       h("section", {}, h("p", { id: "source" })),
     );
-    this.drawMarks();
+    drawMarks(byId("marks"), this.theme.colours);
   }
 
   /** @param {string} id @param {string} label @param {string} field */
@@ -330,39 +330,4 @@ export class Side {
     const on = this.kinds();
     this.view.set({ kinds: on.includes(kind) ? on.filter((one) => one !== kind) : [...on, kind] });
   }
-
-  drawMarks() {
-    const plain = { fill: IDLE, error: false, stale: false, offline: false, gone: false, dim: false };
-    const marks = /** @type {[string, any][]} */ ([
-      ["no picked state is active", plain],
-      ["error", { ...plain, error: true }],
-      ["stale copy: not heard of", { ...plain, stale: true }],
-      ["its peer is away", { ...plain, offline: true }],
-      ["gone by then", { ...plain, gone: true }],
-      ["not there yet", { ...plain, fill: -2 }],
-    ]);
-    replace(
-      byId("marks"),
-      marks.map(([text, look]) => {
-        const canvas = h("canvas", { width: 52, height: 32, "aria-hidden": "true" });
-        const c = canvas.getContext("2d");
-        c.scale(2, 2);
-        paintTile(c, { colours: this.theme.colours, label: () => "" }, { x: 4, y: 2, w: 18, h: 12 }, "", look, 1);
-        return h("li", {}, canvas, text);
-      }),
-    );
-  }
-}
-
-/** A line as it is drawn. @param {string} kind */
-function sample(kind) {
-  const dash = { replica: "4 3", mesh: "4 3", neighbour: "4 3", parent: "1.5 2.5" }[kind];
-  const colour = `var(--kind-${kind.replaceAll(" ", "-")}, var(--strong-line))`;
-  const ends = { "pipe add": "M20 3 L26 7 L20 11 Z", "pipe remove": "M24 2 h2 v10 h-2 Z" }[kind];
-  return svg(
-    "svg",
-    { width: 28, height: 14, "aria-hidden": "true" },
-    svg("path", { d: "M1 7 H25", style: { stroke: colour, "stroke-width": "2", "stroke-dasharray": dash ?? "none" } }),
-    ends ? svg("path", { d: ends, style: { fill: colour } }) : null,
-  );
 }

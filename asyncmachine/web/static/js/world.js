@@ -164,7 +164,8 @@ export class World {
   /** Learn of peers, also of those that have no machines. @param {import("./types.js").GraphNow|null} graph */
   meet(graph) {
     for (const { kind, peer, label } of graph?.vertices ?? []) {
-      if (kind === "peer" && !this.peers.get(peer)) this.peers.set(peer, label);
+      if (kind !== "peer" || this.peers.get(peer)) continue;
+      this.peers.set(peer, label.startsWith("…") ? "" : label); // the end of an id is no name: peerName may know better
     }
   }
 
