@@ -75,7 +75,9 @@ def _place(view: View) -> tuple[dict[Vertex, _Box], list[str], tuple[float, floa
         vertex = Vertex(Kind.PEER, peer)
         if vertex in known:
             places[vertex] = _Box(x, y, ROW + 6)
-            body.append(_rect(x, y, ROW + 6, "#edf2f7", 10) + _text(x + WIDTH / 2, y + 16, str(vertex), "middle", peer))
+            body.append(
+                _rect(x, y, ROW + 6, "#edf2f7", 10) + _text(x + WIDTH / 2, y + 16, _end(str(vertex)), "middle", peer)
+            )
             y += ROW + 6 + GAP
         top = y
         for machine in [v for v in vertices if v.kind is Kind.MACHINE and v.peer == peer]:
@@ -109,12 +111,18 @@ def _curve(edge: EdgeKey, source: _Box, target: _Box) -> str:
     else:
         x1, x2 = source.x, target.x + WIDTH
         first, second = x1 - COLUMN / 2, x2 + COLUMN / 2
+    above = 22 if y1 == y2 and abs(source.x - target.x) > WIDTH + COLUMN else 0  # over the boxes in between
     dashes = ' stroke-dasharray="4 3"' if edge.link in RELATIONS else ""
     return (
-        f'<path d="M{x1:g},{y1:g} C{first:g},{y1:g} {second:g},{y2:g} {x2:g},{y2:g}" fill="none" '
+        f'<path d="M{x1:g},{y1:g} C{first:g},{y1 - above:g} {second:g},{y2 - above:g} {x2:g},{y2:g}" fill="none" '
         f'stroke="{COLOURS[edge.link]}" stroke-opacity="0.75"{dashes} marker-end="url(#tip)">'
         f"<title>{escape(xml_text(str(edge)))}</title></path>"
     )
+
+
+def _end(id: str) -> str:
+    """Return the end of a peer id, by which people tell them apart."""
+    return id if len(id) <= LETTERS else "…" + id[1 - LETTERS :]
 
 
 def _rect(x: float, y: float, height: float, fill: str, round: int) -> str:
