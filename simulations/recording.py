@@ -128,6 +128,9 @@ class Recording(Checker):
         self._recorders = [{} for _ in range(peers)]
         self._seen = [{} for _ in range(peers)]
         self._record(self._network, NETWORK)
+        at, machine = self._clock.stamp(), machine_key(NETWORK, self._network.id)
+        for key in (peer_key(NETWORK), machine, edge_key("owns", peer_key(NETWORK), machine)):
+            self._graph.put(at, key)
 
     def notified(self, now: int, peer: int, event: object) -> None:
         """Write down what a peer published, took over, or was connected with."""

@@ -140,6 +140,7 @@ def test_the_graph_has_peers_machines_and_replicas(run: Run) -> None:
     edges = run.edges(18 * SECOND)
     assert EdgeKey(Link.OWNS, peer_vertex("peer-2"), machine_vertex("machine2", "peer-2")) in edges
     assert EdgeKey(Link.REPLICA, peer_vertex("peer-0"), machine_vertex("machine2", "peer-2")) in edges
+    assert EdgeKey(Link.OWNS, peer_vertex("simulation"), machine_vertex("network", "simulation")) in edges
     assert sum(edge.link is Link.REPLICA for edge in edges) == 30
     gone = run.edges((CRASHED + RESTARTED) // 2)
     assert not [edge for edge in gone if "peer-5" in (edge.source.peer, edge.target.peer)]
