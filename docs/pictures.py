@@ -155,7 +155,7 @@ def main() -> None:
             trio.run(run, settings, Photographer(HERE / "demo.svg"))
         (HERE / "network.svg").write_text(draw_network(settings.url))
         if "page.png" in wanted:
-            whole = f"sqlite:///{folder}/whole.db"
+            whole = f"sqlite:///{tempfile.mkdtemp(dir=folder)}/demo.db"
             subprocess.run([AM, "demo", "--speed", "max", "--no-tty", "--history", whole], check=True)
             photograph_page(whole, HERE / "page.png")
 

@@ -177,7 +177,13 @@ export function paintTile(c, scene, r, key, look, zoom) {
     else c.rect(r.x + inset, r.y + inset, r.w - 2 * inset, r.h - 2 * inset);
   };
   const thin = Math.max(1, Math.min(1.5, zoom * 1.5));
-  if (look.gone) {
+  if (look.gone && !rounded) {
+    c.globalAlpha *= 0.4; // there is no room for a frame
+    outline(0);
+    c.fillStyle = colour;
+    c.fill();
+    c.globalAlpha = look.dim ? 0.14 : 1;
+  } else if (look.gone) {
     outline(thin / 2);
     c.strokeStyle = look.fill === IDLE ? names["box-line"] : colour;
     c.lineWidth = thin;
