@@ -134,6 +134,15 @@ class PackedColumns(Columns):
         """Return what a row is of."""
         return Part(self.keys[row], int(self.rows.since[row]), self._names.tags[int(self.rows.tags[row])])
 
+    def keys_of(self, rows: Rows) -> list[Key]:
+        """Return the keys of rows; see `Columns`."""
+        ends, vertices = self.rows.ends[rows], self._names.vertices
+        if ends.shape[1] == 1:
+            return [vertices[end] for (end,) in ends.tolist()]
+        names, kinds = self.rows.name[rows].tolist(), self.rows.kind[rows].tolist()
+        edge = self._names.edge
+        return [edge(name, a, b, kind) for name, (a, b), kind in zip(names, ends.tolist(), kinds, strict=True)]
+
     def at(self, at: int) -> Rows:
         """Return the rows that were there at a time; see `Columns`."""
         return np.nonzero(self.rows.there(at))[0]

@@ -88,24 +88,24 @@ class View:
         self, kind: Kind | None = None, *, peer: str | None = None, machine: str | None = None, tag: str | None = None
     ) -> list[Part]:
         """Return vertices: all, or those of a kind, a peer, a machine, with a tag."""
-        return [
-            part
-            for part in map(self._vertices.part, self._vertex_rows.tolist())
-            if isinstance(key := part.key, Vertex)
+        keys = zip(self._vertex_rows.tolist(), self._vertices.keys_of(self._vertex_rows), strict=True)
+        rows = [
+            row
+            for row, key in keys
+            if isinstance(key, Vertex)
             and (kind is None or key.kind is kind)
             and (peer is None or key.peer == peer)
             and (machine is None or key.machine == machine)
-            and (tag is None or tag in part.tags)
         ]
+        return [part for part in map(self._vertices.part, rows) if tag is None or tag in part.tags]
 
     def edges(self, links: Link | Collection[Link] | None = None) -> list[Part]:
         """Return edges: all, or those of some kinds."""
         wanted = None if links is None else {links} if isinstance(links, Link) else set(links)
-        return [
-            part
-            for part in map(self._edges.part, self._edge_rows.tolist())
-            if wanted is None or (isinstance(part.key, EdgeKey) and part.key.link in wanted)
-        ]
+        if wanted is None:
+            return [self._edges.part(row) for row in self._edge_rows.tolist()]
+        keys = zip(self._edge_rows.tolist(), self._edges.keys_of(self._edge_rows), strict=True)
+        return [self._edges.part(row) for row, key in keys if isinstance(key, EdgeKey) and key.link in wanted]
 
     def only(self, vertices: Iterable[Vertex]) -> View:
         """Return the graph of some vertices, and of the edges between them."""
@@ -240,8 +240,7 @@ class View:
             raise NotInGraphError(f"there is no {vertex.kind} {vertex} in the graph at {self.at} ns") from None
 
     def _edge_keys(self) -> Iterator[EdgeKey]:
-        for row in self._edge_rows.tolist():
-            key = self._edges.keys[row]
+        for key in self._edges.keys_of(self._edge_rows):
             assert isinstance(key, EdgeKey)
             yield key
 

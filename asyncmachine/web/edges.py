@@ -14,7 +14,7 @@ from asyncmachine.web.derived import derived
 from asyncmachine.web.parts import Keys, edge_answer, vertex_of
 from asyncmachine.web.source import Source
 from graph.errors import NotRecordedError
-from graph.parts import BETWEEN_PEERS, PIPES, RELATIONS, EdgeKey, Kind, Link, Vertex, machine_vertex
+from graph.parts import BETWEEN_PEERS, PIPES, RELATIONS, EdgeKey, Kind, Link, Part, Vertex, machine_vertex
 from graph.view import View
 from machine.errors import did_you_mean
 
@@ -35,8 +35,9 @@ def graph(source: Source, ask: AskGraph) -> GraphAnswer:
     if ask.machine is not None:
         return _answer(at, *_around(source, view, ask, AROUND if links is None else links), is_derived=False)
     edges = [edge_answer(key, since, tags) for key, since, tags in _edges(view, SHOWN if links is None else links)]
-    keys, names = _keys(source, view), source.names()
-    vertices = [vertex_of(part, keys, names) for kind in (Kind.PEER, Kind.MACHINE) for part in view.vertices(kind)]
+    peers, names = view.vertices(Kind.PEER), source.names()
+    keys = _keys(source, peers)
+    vertices = [vertex_of(part, keys, names) for part in (*peers, *view.vertices(Kind.MACHINE))]
     return _answer(at, vertices, edges, is_derived=False)
 
 
@@ -58,9 +59,8 @@ def _edges(view: View, links: Collection[Link]) -> Iterator[tuple[EdgeKey, int, 
         yield part.key, part.since, part.tags
 
 
-def _keys(source: Source, view: View) -> Keys:
-    peers = view.vertices(Kind.PEER, tag="self")
-    return Keys(source, [part.key.peer for part in peers if isinstance(part.key, Vertex)])
+def _keys(source: Source, peers: Iterable[Part]) -> Keys:
+    return Keys(source, [part.key.peer for part in peers if isinstance(part.key, Vertex) and "self" in part.tags])
 
 
 def _around(
@@ -68,7 +68,11 @@ def _around(
 ) -> tuple[list[VertexAnswer], list[EdgeAnswer]]:
     """Return a machine with its states, their relations, and all that leads there or from there."""
     assert ask.machine is not None
-    one, keys, names = source.roster.find(ask.machine, ask.owner), _keys(source, view), source.names()
+    one, keys, names = (
+        source.roster.find(ask.machine, ask.owner),
+        _keys(source, view.vertices(Kind.PEER)),
+        source.names(),
+    )
     there = [part.key for part in view.vertices(machine=one.row.name) if isinstance(part.key, Vertex)]
     mine = {v for v in there if keys.of(v) == one.key} or {v for v in there if v.peer == one.peer}
     found = [edge for edge in _edges(view, links) if edge[0].source in mine or edge[0].target in mine]
