@@ -32,7 +32,11 @@ if TYPE_CHECKING:
     metavar="[HOST:]PORT",
     help="Where to serve it; without a host, on loopback.  [default: port 8321, or any if that is taken]",
 )
-@click.option("--token-file", metavar="FILE", help="Holds the token that is asked for; needed beyond loopback.")
+@click.option(
+    "--token-file",
+    metavar="FILE",
+    help="Holds the token that is asked for; needed beyond loopback. Or set $ASYNCMACHINE_WEB_TOKEN.",
+)
 @json_option
 def web(file: Path | None, url: str | None, address: str | None, token_file: str | None, as_json: bool) -> None:
     """Look at a network in a browser, now and at any past moment.
@@ -42,14 +46,17 @@ def web(file: Path | None, url: str | None, address: str | None, token_file: str
     """
     from asyncmachine.config import parse_address
     from asyncmachine.errors import ConfigError
-    from asyncmachine.web.guard import token_for
+    from asyncmachine.web.guard import TokenError, token_for
 
     with failing():
         try:
             where = None if address is None else parse_address(address)
         except ValueError as error:
             raise ConfigError(f"--address: {error}") from error
-        token = token_for("127.0.0.1" if where is None else where[0], token_file)
+        try:
+            token = token_for("127.0.0.1" if where is None else where[0], token_file)
+        except TokenError as error:
+            raise ConfigError(f"--{'address' if token_file is None else 'token-file'}: {error}") from error
         with _opened(file, url) as source:
             run(_serve, source, where, token, as_json)
 

@@ -20,8 +20,8 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from asyncmachine.errors import ConfigError
 from asyncmachine.web.answers import Wrong
+from machine.errors import AsyncMachineError
 
 VARIABLE: Final = "ASYNCMACHINE_WEB_TOKEN"
 COOKIE: Final = "asyncmachine_token"
@@ -40,6 +40,11 @@ HEADERS: Final = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
 )
+
+
+class TokenError(AsyncMachineError, ValueError):
+    """Report a token that is missing, or cannot be used."""
+
 
 Message = MutableMapping[str, Any]
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -63,7 +68,7 @@ def token_for(host: str, file: str | None) -> str | None:
         file: that holds the token; None: it is in the environment, if there is one.
 
     Raises:
-        ConfigError: one is needed and none is there, or it cannot be used.
+        TokenError: one is needed and none is there, or it cannot be used.
     """
     token = os.environ.get(VARIABLE) if file is None else _read(file)
     where = f"${VARIABLE}" if file is None else file
@@ -71,13 +76,13 @@ def token_for(host: str, file: str | None) -> str | None:
         if is_loopback(host) and file is None:
             return None
         if file is None:
-            raise ConfigError(
+            raise TokenError(
                 f"a page on {host} can be seen by others, and needs a token:"
-                f" give --token-file FILE (16 characters or more, mode 0600), or set ${VARIABLE}"
+                f" name a file with one ({SHORTEST} characters or more, mode 0600), or set ${VARIABLE}"
             )
-        raise ConfigError(f"{file} is empty: it should hold a token of {SHORTEST} characters or more")
+        raise TokenError(f"{file} is empty: it should hold a token of {SHORTEST} characters or more")
     if len(token) < SHORTEST or not token.isascii() or not token.isprintable() or set(' ",;\\') & set(token):
-        raise ConfigError(
+        raise TokenError(
             f"the token in {where} cannot be used: it should have {SHORTEST} characters or more,"
             " letters and digits, as `openssl rand -hex 24` makes them"
         )
@@ -89,12 +94,12 @@ def _read(name: str) -> str:
     try:
         mode = path.stat().st_mode
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise ConfigError(f"others can read {path} (mode {mode & 0o777:04o}): chmod 600 {path}")
+            raise TokenError(f"others can read {path} (mode {mode & 0o777:04o}): chmod 600 {path}")
         return path.read_text(encoding="ascii").strip()
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} holds no token: letters and digits are expected") from error
+        raise TokenError(f"{path} holds no token: letters and digits are expected") from error
     except OSError as error:
-        raise ConfigError(f"--token-file: {error.strerror}: {path}") from error
+        raise TokenError(f"{error.strerror}: {path}") from error
 
 
 class Guard:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from asyncmachine.errors import ConfigError
 from asyncmachine.web.app import Page
-from asyncmachine.web.guard import COOKIE, VARIABLE, token_for
+from asyncmachine.web.guard import COOKIE, VARIABLE, TokenError, token_for
 from asyncmachine.web.source import Source
 from tests.asyncmachine.web_house import Asker, a_house, page_of
 
@@ -85,19 +84,19 @@ def test_a_page_that_others_can_reach_needs_a_token(tmp_path: Path, monkeypatch:
     for host in ("127.0.0.1", "::1", "localhost", "127.1.2.3"):
         assert token_for(host, None) is None
     for host in ("0.0.0.0", "::", "192.0.2.7", "example.org"):
-        with pytest.raises(ConfigError, match=r"can be seen by others, and needs a token: give --token-file"):
+        with pytest.raises(TokenError, match=r"can be seen by others, and needs a token: name a file with one"):
             token_for(host, None)
     file.write_text(f"{TOKEN}\n")
     file.chmod(0o644)
-    with pytest.raises(ConfigError, match=r"others can read .*: chmod 600"):
+    with pytest.raises(TokenError, match=r"others can read .*: chmod 600"):
         token_for("0.0.0.0", str(file))
     file.chmod(0o600)
     assert token_for("0.0.0.0", str(file)) == token_for("127.0.0.1", str(file)) == TOKEN
     for text, told in (("", "is empty"), ("short", "16 characters or more"), ("with a space in it", "cannot be used")):
         file.write_text(text)
-        with pytest.raises(ConfigError, match=told):
+        with pytest.raises(TokenError, match=told):
             token_for("127.0.0.1", str(file))
-    with pytest.raises(ConfigError, match=r"No such file"):
+    with pytest.raises(TokenError, match=r"No such file"):
         token_for("127.0.0.1", str(tmp_path / "none"))
     monkeypatch.setenv(VARIABLE, TOKEN)
     assert token_for("0.0.0.0", None) == TOKEN
