@@ -17,7 +17,7 @@ from graph.packed import LIFE, Packed, pack
 from history.graphs import OPEN, GraphRow
 
 FEW: Final = 4_000  # changes: who asks for a moment between two checkpoints reads half of them at most, in 10 ms
-SHARE: Final = 8  # of a large graph a checkpoint is due when that part of it has changed: the file doubles, at most
+SHARE: Final = 16  # of a large graph a checkpoint is due when that part of it has changed
 BUSY: Final = 2  # … and that part while more waits to be written
 
 
