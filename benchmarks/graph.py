@@ -1,6 +1,7 @@
 """Measure the graph: updates, as-of and paths with 10,000 machines and 100,000 edges, and how they grow.
 
-The last rows are of the same graph in a history's database, an SQLite file.
+The rows of graphs in a history are of an SQLite file: what a question costs that has to read, and the ones after it.
+All is CPU time of the process, its other threads among it.
 
 python benchmarks/graph.py [--json]
 """
@@ -9,12 +10,15 @@ from __future__ import annotations
 
 import gc
 import random
+import sqlite3
 import statistics
 import sys
 import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -30,6 +34,7 @@ from graph.past import PastGraph
 from graph.recorder import open_graph
 from graph.timeline import Timeline
 from history import open_history, open_store
+from history.store import Store
 
 SEED = 20130207
 STATES = ("A", "B", "C", "D")
@@ -58,21 +63,20 @@ def build(machines: int) -> tuple[LiveGraph, Timeline, list[EdgeKey]]:
     return graph, timeline, pipes
 
 
-def median_ms(work: Callable[[], object]) -> float:
+def median_ms(*work: Callable[[], object], runs: int = RUNS) -> float:
+    """Return the CPU time of one of some calls, the median of all of them, several times over."""
+    gc.collect()  # once: of a large graph it takes longer than most of what is measured
     spent = []
-    for _ in range(RUNS):
-        gc.collect()
-        began = time.perf_counter()
-        work()
-        spent.append(time.perf_counter() - began)
+    for _ in range(runs):
+        for one in work:
+            began = time.process_time()
+            one()
+            spent.append(time.process_time() - began)
     return statistics.median(spent) * 1e3
 
 
 def measure(report: Report, machines: int, *, with_goals: bool) -> None:
-    tracemalloc.start()
     graph, timeline, pipes = build(machines)
-    size = tracemalloc.get_traced_memory()[0]
-    tracemalloc.stop()
     rng = random.Random(SEED)
     several = rng.sample(pipes, 5000 if len(pipes) > 5000 else len(pipes))
 
@@ -93,64 +97,102 @@ def measure(report: Report, machines: int, *, with_goals: bool) -> None:
     ends = [(rng.choice(pipes).source, rng.choice(pipes).target) for _ in range(20)]
     for a, b in ends[:1]:
         view.path(a, b)
-    paths = [median_ms(lambda a=a, b=b: view.path(a, b)) for a, b in ends]  # type: ignore[misc]
-    report.add(name + "a path", statistics.median(paths), "ms", goal(5))
+    report.add(name + "a path", median_ms(*(partial(view.path, a, b) for a, b in ends)), "ms", goal(5))
     other = nx.MultiDiGraph((edge.source, edge.target, edge) for edge in pipes)
 
     def path_of(a: object, b: object) -> None:
         if a in other and b in other and nx.has_path(other, a, b):
             nx.shortest_path(other, a, b)
 
-    theirs = [median_ms(lambda a=a, b=b: path_of(a, b)) for a, b in ends]  # type: ignore[misc]
-    report.add(name + "  networkx, pipes alone", statistics.median(theirs), "ms")
-    report.add(name + "memory, with its past", size / 1e6, "MB", goal(200))
+    theirs = median_ms(*(partial(path_of, a, b) for a, b in ends))
+    report.add(name + "  networkx, pipes alone", theirs, "ms")
+    keys = [(part.key, part.since) for part in graph if isinstance(part.key, EdgeKey)]
+
+    def made_of() -> nx.MultiDiGraph[object]:
+        made: nx.MultiDiGraph[object] = nx.MultiDiGraph()
+        made.add_edges_from((key.source, key.target, key) for key, since in keys if since <= last // 2)
+        return made
+
+    report.add(name + "  networkx, that graph", median_ms(made_of), "ms")
+    tracemalloc.start()
+    again = build(machines)
+    report.add(name + "memory, with its past", tracemalloc.get_traced_memory()[0] / 1e6, "MB", goal(200))
+    tracemalloc.stop()
+    del again
 
 
-def measure_recorded(report: Report, machines: int, folder: str) -> None:
+def measure_recorded(report: Report, machines: int, folder: str, *, rounds: int, with_goals: bool = False) -> None:
+    """Record a graph, and then take 1,000 pipes out and put them in again, so many times; ask what is stored."""
     graph, _, pipes = build(machines)
-    url = f"sqlite:///{folder}/{machines}.db"
-    several = random.Random(SEED).sample(pipes, min(1000, len(pipes)))
+    url = f"sqlite:///{folder}/{machines}-{rounds}.db"
+    rng = random.Random(SEED)
+    count = 2 * rounds * min(1000, len(pipes))
 
-    async def record() -> tuple[float, float, int]:
+    async def record() -> tuple[float, float, list[int]]:
         async with open_history(url) as history, open_graph(history) as recorded:
-            began = time.perf_counter()
+            began = time.process_time()
             for part in graph:
                 if isinstance(part.key, EdgeKey):
                     recorded.live.add_edge(part.key)
                 else:
                     recorded.live.add_vertex(part.key)
             await recorded.sync()
-            first = time.perf_counter() - began
-            middle = history.clock.latest()
-            began = time.perf_counter()
-            for edge in several:
-                recorded.live.remove_edge(edge)
-                recorded.live.add_edge(edge)
-            await recorded.sync()
-            return first / len(graph), (time.perf_counter() - began) / len(several) / 2, middle
+            first = time.process_time() - began
+            began, moments = time.process_time(), [history.clock.latest()]
+            for _ in range(rounds):
+                for edge in rng.sample(pipes, min(1000, len(pipes))):
+                    recorded.live.remove_edge(edge)
+                    recorded.live.add_edge(edge)
+                await recorded.sync()
+                moments.append(history.clock.latest())
+            return first / len(graph), (time.process_time() - began) / count, moments
 
-    each, change, middle = trio.run(record)
-    name = f"{machines:,} machines in a history: "
+    each, change, moments = trio.run(record)
+    name = f"{machines:,} stored, {count:,} changes: "
     report.add(name + "a part that comes", each * 1e6, "us")
     report.add(name + "a later change", change * 1e6, "us")
-    store = open_store(url)
-    store.open()
-    past = PastGraph(store)
-    report.add(name + "as of a moment", median_ms(lambda: past.as_of(middle)), "ms")
-    report.add(name + "a difference", median_ms(lambda: past.diff(middle)), "ms")
-    report.add(name + f"{2 * len(several):,} changes", median_ms(lambda: list(past.changes(middle))), "ms")
-    store.close()
     size = Path(url.removeprefix("sqlite:///")).stat().st_size
     report.add(name + "on disk", size / 1e6, "MB")
+    store = open_store(url)
+    store.open()
+    middle = moments[len(moments) // 2]
+    ask_recorded(report, name, store, middle, moments[0], with_goals=with_goals)
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file:
+        file.execute("DELETE FROM graph_checkpoint")
+        file.commit()
+    report.add(name + "  the first, without checkpoints", median_ms(lambda: PastGraph(store).as_of(middle)), "ms")
+    store.close()
+
+
+def ask_recorded(report: Report, name: str, store: Store, middle: int, start: int, *, with_goals: bool) -> None:
+    goal = 50 if with_goals else None
+    report.add(name + "as of a moment, first question", median_ms(lambda: PastGraph(store).as_of(middle)), "ms", goal)
+    report.add(name + "  of the last moment", median_ms(lambda: PastGraph(store).as_of()), "ms", goal)
+    past = PastGraph(store)
+    moments = [start + (middle - start) * n // 20 for n in range(21)]
+    past.as_of(moments.pop())
+    steps = median_ms(*(partial(past.as_of, at) for at in reversed(moments)), runs=1)
+    report.add(name + "  each of 20 before, one by one", steps, "ms", goal)
+    report.add(name + "  a moment between them", median_ms(lambda: past.as_of((start + middle) // 2)), "ms", goal)
+    report.add(name + "a difference, of half of them", median_ms(lambda: past.diff(start, middle)), "ms")
+    began, count = time.process_time(), sum(1 for _ in past.changes())
+    report.add(name + f"each of all {count:,} changes", (time.process_time() - began) / count * 1e6, "us")
+    tracemalloc.start()
+    fresh = PastGraph(store)
+    view = fresh.as_of(middle)
+    report.add(name + "memory of who asks", tracemalloc.get_traced_memory()[0] / 1e6, "MB")
+    list(view)
+    report.add(name + "  who looked at every part", tracemalloc.get_traced_memory()[0] / 1e6, "MB")
+    tracemalloc.stop()
 
 
 def main() -> None:
-    report = Report("graph", how=f"medians of {RUNS}")
+    report = Report("graph")
     for machines in (100, 1_000, 10_000):
         measure(report, machines, with_goals=machines == 10_000)
     with tempfile.TemporaryDirectory() as folder:
-        for machines in (100, 1_000, 10_000):
-            measure_recorded(report, machines, folder)
+        for machines, rounds in ((100, 2), (1_000, 2), (1_000, 50), (10_000, 2), (10_000, 20)):
+            measure_recorded(report, machines, folder, rounds=rounds, with_goals=machines == 10_000)
     report.show()
 
 
