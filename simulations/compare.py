@@ -18,7 +18,7 @@ from simulations.errors import SetupError
 from simulations.intervals import Difference, compare_values
 from simulations.outcome import Measure, Outcome, load_outcome
 from simulations.report import outcomes_in
-from simulations.report_groups import Group, flat, grouped, identity_of, text
+from simulations.report_groups import WORDS, Group, flat, grouped, text
 from simulations.report_tables import number
 
 TOLERANCE = 0.05  # of the value before
@@ -127,8 +127,7 @@ def compare(
         pairs = [("", old[0], new[0])]
         notes += _differences(old[0], new[0])
     else:
-        known = {identity_of(group.scenario): group for group in old}
-        pairs = [(g.label, known[i], g) for g in new if (i := identity_of(g.scenario)) in known]
+        pairs = [(group.label, one, group) for group in new for one in old if not _differences(one, group)]
         if not pairs:
             raise SetupError("no scenario is on both sides: compare runs of the same scenarios, or one with one")
         lonely = len(old) + len(new) - 2 * len(pairs)
@@ -146,8 +145,9 @@ def compare(
 
 
 def _differences(one: Group, other: Group) -> list[str]:
+    """Return in what two scenarios differ; not in keys that only one has: those came, or went, with the code."""
     left, right = dict(flat(one.scenario)), dict(flat(other.scenario))
-    keys = [key for key in {**left, **right} if left.get(key) != right.get(key) and key != "question"]
+    keys = [key for key in left if key in right and left[key] != right[key] and key not in WORDS]
     return [f"{key}: {text(left.get(key)):.60} before, {text(right.get(key)):.60} after" for key in keys]
 
 

@@ -21,7 +21,8 @@ import rustworkx
 
 from simulations.simulation import Simulation
 
-SOURCES = 16  # owners from which ways are looked for; with 10,000 peers that takes a second
+SOURCES = 16  # owners from which ways are looked for, at most
+ENOUGH = 40_000  # ends of ways: with 10,000 peers those from four owners, which took 10 s from sixteen
 
 Floats = npt.NDArray[np.float64]
 
@@ -69,7 +70,7 @@ def ways_from(simulation: Simulation, sources: Sequence[int]) -> Ways:
     graph.add_edges_from([(left, right, float(link.base)) for (left, right), link in links.items()])
     delays: list[Floats] = []
     hops: list[Floats] = []
-    for source in sources[:SOURCES]:
+    for source in sources[: max(min(SOURCES, ENOUGH // simulation.peers), 1)]:
         for cost, out in ((float, delays), (_one, hops)):
             found = rustworkx.dijkstra_shortest_path_lengths(graph, source, cost)
             if len(found):

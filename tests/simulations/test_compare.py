@@ -140,6 +140,12 @@ def test_scenarios_are_matched_and_what_is_alone_is_named() -> None:
     assert found.notes == ("1 scenarios are on one side only, and not compared",)
 
 
+def test_a_key_that_came_with_newer_code_does_not_keep_scenarios_apart() -> None:
+    before = [*runs([10], loss=0.1), *runs([20], loss=0.2)]
+    found = compare(before, [*runs([10], loss=0.1, new=1), *runs([20], loss=0.2, new=1)])
+    assert (len(found.rows), found.status, found.notes) == (2, 0, ())
+
+
 def test_two_different_scenarios_are_compared_and_their_differences_named() -> None:
     found = compare(runs([10], peers=3), runs([10], peers=4))
     assert found.notes == ("peers: 3 before, 4 after",)
