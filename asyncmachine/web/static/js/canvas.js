@@ -38,6 +38,8 @@ export class Canvas {
     this.changed = null;
     this.hover = /** @type {{owner: string, key: string|null}|null} */ (null);
     this.moved = false; // by hand: then it is not fitted any more when the room changes
+    this.isDue = false;
+    this.due = eachFrame(() => this.isDue && this.draw());
     this.shape = 1; // of the room for which everything has its place
     this.faint = 0.6; // many edges would hide what they connect
     this.painted = /** @type {((scene: any, port: any) => void)[]} */ ([]);
@@ -52,14 +54,13 @@ export class Canvas {
     });
     this.restyle();
     theme.on(() => this.restyle());
-    this.cy.on("render", () => this.paint());
+    this.cy.on("render", () => this.draw());
     this.cy.on("tap", (/** @type {any} */ event) => this.tapped(event.position));
     this.cy.on("mousemove", (/** @type {any} */ event) => this.hovers(event.position, event.renderedPosition));
     this.root.addEventListener("pointerleave", () => this.hovers(null));
     this.cy.on("dragpan scrollzoom pinchzoom", () => {
       this.moved = true;
     });
-    this.soon = eachFrame(() => this.paint());
     new ResizeObserver(eachFrame(() => this.resized())).observe(this.root);
   }
 
@@ -256,7 +257,7 @@ export class Canvas {
     const found = position && hit(this.arrangement, position.x, position.y);
     if (found?.key !== this.hover?.key || found?.owner !== this.hover?.owner) {
       this.hover = found;
-      this.soon();
+      this.paint();
     }
     byId("cytoscape").style.cursor = found ? "pointer" : "";
     this.tip.hidden = !found?.key;
@@ -278,7 +279,14 @@ export class Canvas {
     return this.world.roster.get(key)?.machine ?? key;
   }
 
+  /** Draw with the next frame, however often it is asked for until then. */
   paint() {
+    this.isDue = true;
+    this.due();
+  }
+
+  draw() {
+    this.isDue = false;
     const { width, height } = this.room();
     if (!width) return;
     const port = { zoom: this.cy.zoom(), pan: this.cy.pan(), width, height };
