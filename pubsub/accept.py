@@ -32,7 +32,7 @@ STRANGERS_RATE = 100  # records/s of all owners that are not known yet, together
 STRANGERS_BURST = 1000
 COST = SECOND // RATE
 PATIENCE = (BURST - 1) * COST  # us: how far ahead of now an owner may have used its rate up
-MIN_SWEEP = 1024
+MIN_SWEEP = 64  # owners whose rate is kept, 70 B each: that of most is worth something for 50 ms
 MAX_PENDING = 4096  # verified headers with a gap that are remembered
 
 
