@@ -75,11 +75,20 @@ def _around(
     )
     there = [part.key for part in view.vertices(machine=one.row.name) if isinstance(part.key, Vertex)]
     mine = {v for v in there if keys.of(v) == one.key} or {v for v in there if v.peer == one.peer}
-    found = [edge for edge in _edges(view, links) if edge[0].source in mine or edge[0].target in mine]
-    ends = dict.fromkeys(end for key, _, _ in found for end in (key.source, key.target))
+    wanted = set(links)
+    # by their keys: parts are made of the few that lead there only
+    (columns, rows), (edges, edge_rows) = view.tables
+    keyed = zip(edge_rows.tolist(), edges.keys_of(edge_rows), strict=True)
+    found = [
+        (key, edges.part(row))
+        for row, key in keyed
+        if isinstance(key, EdgeKey) and key.link in wanted and (key.source in mine or key.target in mine)
+    ]
+    ends = dict.fromkeys(end for key, _ in found for end in (key.source, key.target))
     near = {*mine, *ends, *(machine_vertex(end.machine, end.peer) for end in ends if end.machine)}
-    vertices = [vertex_of(part, keys, names) for part in view.vertices() if part.key in near]
-    return vertices, [edge_answer(*edge, whole=True) for edge in found]
+    places = zip(rows.tolist(), columns.keys_of(rows), strict=True)
+    vertices = [vertex_of(columns.part(row), keys, names) for row, key in places if key in near]
+    return vertices, [edge_answer(key, part.since, part.tags, whole=True) for key, part in found]
 
 
 def _answer(at: int, vertices: list[VertexAnswer], edges: Iterable[EdgeAnswer], *, is_derived: bool) -> GraphAnswer:
