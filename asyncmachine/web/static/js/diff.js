@@ -112,6 +112,7 @@ export class Diff {
           ),
       ),
       machines.length > MOST ? h("p.quiet", {}, `and ${machines.length - MOST} more`) : null,
+      this.answer.truncated ? h("p.quiet", {}, "There is more than an answer holds.") : null,
       graph ? this.parts("Came into the graph", graph.came, "came") : null,
       graph ? this.parts("Went out of the graph", graph.went, "went") : null,
     );

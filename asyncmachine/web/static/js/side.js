@@ -96,7 +96,12 @@ export class Side {
         h("h2", { id: "marks-title" }, "Marks"),
         h("ul", { id: "marks" }),
       ),
-      h("section", {}, h("p", { id: "source" })),
+      h(
+        "section",
+        {},
+        h("p", { id: "cut", hidden: true }, "There is more than is shown: narrow it down."),
+        h("p", { id: "source" }),
+      ),
     );
     drawMarks(byId("marks"), this.theme.colours);
   }
@@ -176,6 +181,7 @@ export class Side {
     byId("count-active-of").textContent = picks[0] ?? "active";
     const errors = machines.filter(({ error }) => error).length;
     const stale = machines.filter((one) => one.online === false || isStale(one)).length;
+    byId("cut").hidden = !this.world.data.value.isCut;
     number("count-errors", errors);
     number("count-stale", stale);
     byId("counts-errors").classList.toggle("some", errors > 0);

@@ -18,6 +18,7 @@ const PAUSE = 500; // ms, at least, between two questions about now that nobody 
  * @property {bigint} last the newest moment that is known
  * @property {number} revision grows with each change of the network
  * @property {number} rosterSize grows when machines come that were never seen
+ * @property {boolean} isCut there are more machines, or edges, than an answer holds
  * @property {boolean} busy
  */
 
@@ -40,6 +41,7 @@ export class World {
         last: 0n,
         revision: 0,
         rosterSize: 0,
+        isCut: false,
         busy: true,
       }),
     );
@@ -157,6 +159,7 @@ export class World {
       asked: at,
       revision: revision + 1,
       rosterSize: this.roster.size + this.peers.size,
+      isCut: Boolean(network.truncated || graph?.truncated),
       busy,
     });
   }
