@@ -18,6 +18,9 @@ from typing import Any
 from pubsub.record import HASH_BYTES, MAX_MACHINES, MAX_TICKS, Description, Header, Part, Record
 from pubsub.wire import varint, varints
 
+KEPT = 4  # states of an owner of which `SharedMerge` has one for all, beside those that somebody holds
+_Key = tuple[int, int, bytes, bytes]
+
 
 @dataclass(frozen=True, slots=True)
 class MachineState:
@@ -182,10 +185,14 @@ class SharedMerge:
 
     Records and states are immutable and handed on as they are in a simulation, so the same two objects give the same
     result. It is kept with the old state, and goes with it.
+
+    Deltas that start from other states lead to the same one, too. Of each (header, hence content) there is one object
+    for all peers, however they came to it: else they would hold, and compute, ever more copies of what is equal.
     """
 
     def __init__(self) -> None:
-        self._first: dict[tuple[bytes, int, int, bytes, bytes], tuple[Record, OwnerState]] = {}
+        # by owner, the newest last; a full record that led to the state, if one has
+        self._recent: dict[bytes, dict[_Key, tuple[Record | None, OwnerState]]] = {}
 
     def __call__(self, old: OwnerState | None, record: Record) -> OwnerState | None:
         """Return the state after a record; see `merge`."""
@@ -194,21 +201,32 @@ class SharedMerge:
             if found is not None:
                 return found[1]
         header = record.header
+        recent = self._recent.setdefault(header.owner, {})
+        key = header.epoch, header.version, header.root, header.signature
         if old is None or old.header.epoch != header.epoch:
-            if not record.full:
-                return merge(old, record)
-            key = (header.owner, header.epoch, header.version, header.root, header.signature)
-            known = self._first.get(key)
-            if known is not None and (known[0] is record or known[0].parts == record.parts):
-                return known[1]
-            state = merge(None, record)  # a liar may have put another body below the same header
-            if state is not None and known is None:
-                self._first[key] = record, state
-                if len(self._first) > 65_536:
-                    del self._first[next(iter(self._first))]
-            return state
+            full, state = recent.get(key, (None, None))
+            if full is not None and (full is record or full.parts == record.parts):
+                return state
+            state = merge(old, record)  # a liar may have put another body below the same header
+            return state if state is None else _one_of(recent, key, record, state)
+        state = merge(old, record)
+        if state is not None:
+            state = _one_of(recent, key, record if record.full else None, state)
         if old.successors is None:
             old.successors = {}
-        state = merge(old, record)
         old.successors[id(record)] = record, state  # the record is kept too, so that its id stays its own
         return state
+
+
+def _one_of(
+    recent: dict[_Key, tuple[Record | None, OwnerState]], key: _Key, full: Record | None, state: OwnerState
+) -> OwnerState:
+    """Return the object that all have for a state: the same root is the same content."""
+    known = recent.get(key)
+    if known is not None:
+        state = known[1]
+    if known is None or known[0] is None:
+        recent[key] = full, state
+    if len(recent) > KEPT:
+        del recent[next(iter(recent))]
+    return state

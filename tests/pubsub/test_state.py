@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pubsub import Description, Domain, Header, Identity, MachineState, OwnerState, Part, Record, merge
 from pubsub.record import MAX_MACHINES, MAX_STATES, MAX_TICKS, NO_HASH
-from pubsub.state import root_of
+from pubsub.state import SharedMerge, root_of
 from simulations.fuzz import a_life
 
 ANNA = Identity(bytes(range(32)))
@@ -74,6 +74,24 @@ def test_a_delta_from_anything_no_newer_than_what_is_known_is_enough(
         left_out = {i for i in life[known] if i not in life[since] and i not in life[to]}
         if not left_out:  # a machine that came and went in between: its tombstone is in another delta
             assert merge(life[known], record) == life[to]
+
+
+@given(lives, st.randoms(use_true_random=False))
+def test_peers_that_share_their_merges_hold_one_object_of_a_state_whichever_way_they_came_to_it(
+    life: list[OwnerState], rng: random.Random
+) -> None:
+    shared = SharedMerge()
+    held: list[OwnerState | None] = [None] * 4  # of four peers
+    at = [0] * 4
+    for to in range(len(life)):
+        for peer in range(4):
+            if to < len(life) - 1 and rng.random() < 0.5:
+                continue  # it hears of the next one only, from further back
+            record = life[to].record() if held[peer] is None else life[to].record(full=False, since=life[at[peer]])
+            state = held[peer] = shared(held[peer], record)
+            at[peer] = to
+            assert state == life[to]
+        assert len({id(state) for peer, state in enumerate(held) if at[peer] == to and state is not None}) <= 1
 
 
 @given(st.data(), lives)
