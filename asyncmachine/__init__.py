@@ -91,6 +91,7 @@ from machine import (
 )
 
 if TYPE_CHECKING:
+    from asyncmachine.believing import record_beliefs
     from asyncmachine.history_log import HistoryLog
     from asyncmachine.mirror_log import Mirror, open_mirror
     from asyncmachine.observer import Observer, open_observer
@@ -224,6 +225,7 @@ _LATE = {
     "open_peer": "pubsub.opening",
     "open_teller": "graph.telling",
     "peer_vertex": "graph.parts",
+    "record_beliefs": "asyncmachine.believing",
     "state_vertex": "graph.parts",
 }
 
@@ -363,6 +365,7 @@ __all__ = [
     "peer_vertex",
     "pipe_add",
     "pipe_remove",
+    "record_beliefs",
     "remove_sync",
     "request",
     "state_vertex",

@@ -47,6 +47,7 @@ class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     machines: list[str] = []
     history: str | None = None
     observe: bool = False
+    beliefs: bool = False
     metrics: str | None = None
     web: str | None = None
     web_token_file: str | None = None
@@ -137,8 +138,9 @@ class Settings:
 
             with self.blame("history"):
                 open_store(self.history_url).close()
-        elif self.config.observe:
-            raise ConfigError(f"{self.places['observe']}: there is no history to keep it in: give one (history)")
+        for key in ("observe", "beliefs"):
+            if getattr(self.config, key) and self.history_url is None:
+                raise ConfigError(f"{self.places[key]}: there is no history to keep it in: give one (history)")
 
     def check_network(self) -> None:
         """Read the key, if it is there, and all addresses and peer ids. Imports libp2p.

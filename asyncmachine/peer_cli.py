@@ -32,6 +32,7 @@ def peer() -> None:
 @click.option("--allow", multiple=True, metavar="PEER", help="Only these peer ids may take part. Repeatable.")
 @click.option("--history", metavar="URL", help="Record the machines there, and bring them back from there.")
 @click.option("--observe", is_flag=True, help="Keep the machines of all others in the history, too.")
+@click.option("--beliefs", is_flag=True, help="Keep what this peer knew of them, and when, in the history, too.")
 @click.option("--metrics", metavar="HOST:PORT", help="Serve /metrics for Prometheus; without a host, on loopback.")
 @click.option("--web", metavar="[HOST:]PORT", help="Serve the page there; without a host, on loopback. 8321 is usual.")
 @click.option("--web-token-file", type=click.Path(), help="Holds the token that the page asks for, beyond loopback.")
@@ -61,7 +62,7 @@ def run_peer(ctx: click.Context, /, sources: tuple[str, ...], as_json: bool, **_
             raise ConfigError(f"one configuration is for one peer: start another one for {files[1]}")
         options = options_of(
             ctx,
-            *("listen", "announce", "allow", "history", "observe", "metrics"),
+            *("listen", "announce", "allow", "history", "observe", "beliefs", "metrics"),
             *("web", "web_token_file", "log", "log_level"),
         )
         options["machines"] = [source for source in sources if source not in files]

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from asyncmachine import HistoryLog
+from asyncmachine.believing import record_beliefs
 from asyncmachine.config import Settings
 from asyncmachine.errors import TargetError
 from asyncmachine.observer import Observer, open_observer
@@ -164,6 +165,8 @@ class Service:
             async with AsyncExitStack() as observing:  # it ends first: it asks others by this peer
                 if config.observe and history is not None:
                     self._observer = await observing.enter_async_context(open_observer(history, peer))
+                if config.beliefs and history is not None:
+                    observing.enter_context(record_beliefs(history, peer))
                 await self._work(peer, history, url, page_url)
             await peer.leave()
             for recorder in [one for machine in self._machines for one in machine.tracers if isinstance(one, Recorder)]:

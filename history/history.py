@@ -121,7 +121,7 @@ class History:
             UnknownStateError: a filter names a state that the machine does not have.
         """
         self._alive()
-        if any(r.machine is machine for r in self._recorders):
+        if any(r.machine is machine and r.stream.identity.owner == owner for r in self._recorders):
             raise QuestionError(f"{machine.id} is being recorded already: stop that recorder first")
         self._logs.check_free(owner, machine.id)
         recorder = Recorder(
