@@ -217,3 +217,23 @@ trio.run(main)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "good\n", done.stderr
+
+
+def test_a_module_inside_of_what_was_put_off_is_loaded_once_whoever_comes_first() -> None:
+    program = """
+import sys
+import pubsub.transport
+assert "requests.sessions" not in sys.modules
+from requests.adapters import HTTPAdapter
+import requests, requests.adapters, importlib
+assert type(requests.Session().get_adapter("http://a")) is HTTPAdapter
+assert sys.modules["requests.adapters"] is requests.adapters
+assert requests.adapters.__spec__.origin.endswith("adapters.py")
+importlib.reload(requests.adapters)
+assert requests.adapters.HTTPAdapter is not HTTPAdapter
+import httpx._exceptions, httpx
+assert issubclass(httpx.ReadTimeout, httpx._exceptions.TimeoutException)
+print("good")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "good\n", done.stderr
