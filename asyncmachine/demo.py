@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import tempfile
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -125,7 +126,14 @@ def _record(
     from asyncmachine.flights.warm import warm_up
     from history.errors import HistoryError
 
-    warm_up()
+    try:
+        warm_up()
+    except OSError as error:
+        folder = tempfile.gettempdir()
+        raise _Wrong(
+            f"the processes of the airports cannot be started: {error}; temporary files are in {folder}: "
+            "if that is long, set TMPDIR to a folder with a shorter path"
+        ) from error
     try:
         with place_for(url) as place:
             _run(legs, speed, place, page, began, live=live, as_json=as_json)

@@ -11,9 +11,11 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -148,8 +150,8 @@ def demo(folder: Path, *options: str) -> Iterator[Demo]:
         url,
         *options,
     ]
-    (folder / "own").mkdir()
-    env = {**os.environ, "PYTHONUNBUFFERED": "1", "TMPDIR": str(folder / "own")}
+    own = Path(tempfile.mkdtemp(prefix="am-"))  # not in `folder`: sockets lie in it, whose paths have to be short
+    env = {**os.environ, "PYTHONUNBUFFERED": "1", "TMPDIR": str(own)}
     with (folder / "report").open("w+") as report:
         process = subprocess.Popen(command, stdout=report, stderr=subprocess.PIPE, text=True, env=env)
         running = Demo(process, report, url)
@@ -162,7 +164,8 @@ def demo(folder: Path, *options: str) -> Iterator[Demo]:
             process.stderr.close()
     assert running.pids
     wait_for(lambda: not any(is_alive(pid) for pid in running.pids.values()))
-    wait_for(lambda: not list((folder / "own").glob("am-demo-*")))
+    wait_for(lambda: not list(own.glob("am-demo-*")))
+    shutil.rmtree(own)
 
 
 def wait_for(holds: Callable[[], bool]) -> None:
