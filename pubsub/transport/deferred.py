@@ -2,8 +2,8 @@
 
 libp2p imports two clients of HTTP, for certificates that no peer here asks for: 11 MB and 0.1 s. `defer` puts a module
 into `sys.modules` that is empty until the first look at what it defines. So it changes nothing for whoever needs it,
-now or later. Who imports a module inside of such a package looks for the package's path: that runs the package, and what
-it has loaded by then is not loaded again.
+now or later. Who imports a module inside of such a package looks for the package's path: that runs it, and what it has
+loaded by then is not loaded again.
 
 The `LazyLoader` of the standard library is of no use for this: its module is loaded by a plain `import` of it, which
 looks at its `__spec__` (CPython 3.11).
