@@ -201,7 +201,8 @@ class Neighbours:
             self._forget()
             self._tell_crowd()
             self._part_from_crowd()
-            for owner in whom_to_dial(len(self._core.links), self._candidates(), self._rng):
+            enough = sum(not self._is_crowded(owner) for owner in self._core.links)  # the others are to be parted from
+            for owner in whom_to_dial(enough, self._candidates(), self._rng):
                 self._dial(owner)
             if strangers := self._strangers():
                 self._dial_found(self._rng.choice(strangers))

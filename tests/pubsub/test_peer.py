@@ -232,10 +232,12 @@ async def test_the_one_whom_all_begin_with_is_not_left_with_a_connection_to_each
     first = await town.open()
     others = [await town.open(first) for _ in range(24)]
     await trio.sleep(1)
-    assert sum(member.connected for member in first.members()) == 24
-    await trio.sleep(60)
-    links = [sum(member.connected for member in peer.members()) for peer in (first, *others)]
-    assert max(links) <= 12
+    assert sum(member.connected for member in first.members()) > 20
+    with trio.fail_after(600):
+        links = [24]
+        while max(links) > 12:
+            await trio.sleep(5)
+            links = [sum(member.connected for member in peer.members()) for peer in (first, *others)]
     assert min(links) >= 4
     for peer in (first, *others):
         assert {member.status for member in peer.members()} == {Status.ALIVE}
