@@ -80,7 +80,7 @@ class Beliefs:
                 continue
             name = f"updates of {peer_id_of(replica.owner)} by {self._peer.id}"
             try:
-                self._recorders[replica] = self._history.record(replica, owner=name)
+                self._recorders[replica] = self._history.record(replica, owner=name, beside=True)
             except QuestionError:
                 self._recorders[replica] = None
                 self.refused += 1

@@ -81,7 +81,7 @@ class History:
         self._on_error = on_error
         self._token = trio.lowlevel.current_trio_token()
         self._committed = trio.Event()
-        self._recorders: dict[Recorder, None] = {}
+        self._recorders: dict[Recorder, bool] = {}  # whether it is beside others of its machine
         self._closed = self._gone = False  # takes nothing more; answers nothing more
         self._asking = 0  # questions and followers under way
         self._answered = trio.Event()
@@ -102,6 +102,7 @@ class History:
         changed: Filter = None,
         rejected: bool = False,
         arguments: bool | Mapper = False,
+        beside: bool = False,
     ) -> Recorder:
         """Record the transitions of a machine, or the updates of a replica, from now on.
 
@@ -116,12 +117,16 @@ class History:
             changed: only transitions in which at least one of these changed.
             rejected: refused mutations too.
             arguments: what was passed along, as JSON: as it is, or what a function makes of it.
+            beside: beside another recording of the same machine, for another owner.
 
         Raises:
             UnknownStateError: a filter names a state that the machine does not have.
         """
         self._alive()
-        if any(r.machine is machine and r.stream.identity.owner == owner for r in self._recorders):
+        others = [
+            (r.stream.identity.owner, is_beside) for r, is_beside in self._recorders.items() if r.machine is machine
+        ]
+        if any(other == owner or not (beside or is_beside) for other, is_beside in others):
             raise QuestionError(f"{machine.id} is being recorded already: stop that recorder first")
         self._logs.check_free(owner, machine.id)
         recorder = Recorder(
@@ -136,7 +141,7 @@ class History:
             arguments=arguments,
             on_end=self._forget,
         )
-        self._recorders[recorder] = None
+        self._recorders[recorder] = beside
         return recorder
 
     def is_recorded(self, owner: str, name: str) -> bool:
