@@ -19,6 +19,16 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
+history_option = click.option(
+    "--history",
+    "-H",
+    "url",
+    metavar="URL",
+    envvar="AM_HISTORY",
+    show_envvar=True,
+    help="Where it is: a file, sqlite:///file.db, or postgresql+psycopg://user@host/name."
+    " By default a file in your data directory.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 
 

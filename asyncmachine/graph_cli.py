@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from asyncmachine.command import Misused, failing, json_option
+from asyncmachine.command import Misused, failing, history_option, json_option
 
 if TYPE_CHECKING:
     from graph.parts import Link, Part, Vertex
@@ -49,16 +49,7 @@ at_option = click.option("--at", metavar="TIME", help="The moment. [default: the
 
 
 @click.group()
-@click.option(
-    "--history",
-    "-H",
-    "url",
-    metavar="URL",
-    envvar="AM_HISTORY",
-    show_envvar=True,
-    help="Where it is: a file, sqlite:///file.db, or postgresql+psycopg://user@host/name."
-    " By default a file in your data directory.",
-)
+@history_option
 @click.option("--graph", "-g", "name", metavar="NAME", help="Which graph. [default: all that are there, as one]")
 @click.pass_context
 def graph(ctx: click.Context, url: str | None, name: str | None) -> None:

@@ -20,6 +20,7 @@ import click
 import msgspec
 from rich.text import Text
 
+from asyncmachine.command import history_option
 from asyncmachine.history_view import (
     TextTable,
     bar,
@@ -79,16 +80,7 @@ class _Group(click.Group):
 
 
 @click.group(cls=_Group)
-@click.option(
-    "--history",
-    "-H",
-    "url",
-    metavar="URL",
-    envvar="AM_HISTORY",
-    show_envvar=True,
-    help="Where it is: a file, sqlite:///file.db, or postgresql+psycopg://user@host/name."
-    " By default a file in your data directory.",
-)
+@history_option
 @click.pass_context
 def history(ctx: click.Context, url: str | None) -> None:
     """Ask what recorded machines were and did, and export it.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asyncmachine.command import failing, json_option, run
+from asyncmachine.command import failing, history_option, json_option, run
 
 if TYPE_CHECKING:
     from asyncmachine.web.source import Source
@@ -17,16 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--history",
-    "-H",
-    "url",
-    metavar="URL",
-    envvar="AM_HISTORY",
-    show_envvar=True,
-    help="Where it is: a file, sqlite:///file.db, or postgresql+psycopg://user@host/name."
-    " By default a file in your data directory.",
-)
+@history_option
 @click.option(
     "--address",
     metavar="[HOST:]PORT",
