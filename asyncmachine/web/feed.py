@@ -142,6 +142,7 @@ class Hub:
         self._after = 0  # the last row that was told
         self._graph = 0  # up to when the graph was told
         self._wanted = trio.Event()
+        self._place = trio.Lock()  # who moves `_after`, or begins there: nobody may look while somebody joins
         self._is_closed = False
 
     @property
@@ -162,21 +163,27 @@ class Hub:
             after_id: the row that it has seen last.
         """
         client = Client(self._room)
-        if self._is_closed:
-            client.close()
+        if self._is_over(client):
             return client
-        if not self._clients:
-            self._after, self._graph = await self._in_thread(self._position)
-        self._clients[client] = None
-        upto = self._after
-        client.put(event(Hello(at=str(self._source.now())), id=upto))
-        if since is not None or after_id is not None:
-            found, dropped = await self._in_thread(self._backlog, since, after_id, upto)
-            client._missed += dropped
-            for chunk in _chunks(found):
-                client.put(chunk)
+        async with self._place:
+            if not self._clients:
+                self._after, self._graph = await self._in_thread(self._position)
+            upto = self._after
+            client.put(event(Hello(at=str(self._source.now())), id=upto))
+            if since is not None or after_id is not None:
+                found, dropped = await self._in_thread(self._backlog, since, after_id, upto)
+                client._missed += dropped
+                for chunk in _chunks(found):
+                    client.put(chunk)
+            self._clients[client] = None
+        self._is_over(client)  # it may have been closed meanwhile
         self._wanted.set()
         return client
+
+    def _is_over(self, client: Client) -> bool:
+        if self._is_closed:
+            client.close()
+        return self._is_closed
 
     def leave(self, client: Client) -> None:
         """Tell it nothing more."""
@@ -194,14 +201,15 @@ class Hub:
             if not self._clients:
                 self._wanted = trio.Event()
                 await self._wanted.wait()
-            try:
-                events = await self._in_thread(self._look)
-            except HistoryError:
-                self.failures += 1
-                events = []
-            for made in events:
-                for client in self._clients:
-                    client.put(made)
+            async with self._place:
+                try:
+                    events = await self._in_thread(self._look)
+                except HistoryError:
+                    self.failures += 1
+                    events = []
+                for made in events:
+                    for client in self._clients:
+                        client.put(made)
             await trio.sleep(PAUSE)
 
     # -- in a thread

@@ -54,7 +54,61 @@ async def test_who_does_not_read_loses_the_oldest_and_is_told(autojump_clock: Mo
     assert await client.next() is None
 
 
-async def test_past_and_new_records_come_each_once(autojump_clock: MockClock) -> None:
+async def test_two_that_join_at_once_miss_nothing_between_them() -> None:
+    async with am.open_history("memory:") as history:
+        light = am.Machine(Light, id="light", handler_timeout=None)
+        history.record(light)
+        light.add("On")
+        await history.sync()
+        asked: list[None] = []
+        positions: list[int] = []
+
+        async def in_thread(function: Any, /, *args: Any) -> Any:
+            if function != hub._position:
+                return function(*args)
+            asked.append(None)
+            await trio.sleep(0.05 * len(asked))  # the other one asks meanwhile, and there is always something new
+            light.add("On")
+            await history.sync()
+            found = function(*args)
+            positions.append(found[0])
+            return found
+
+        hub = Hub(page_over(history).hub._source, in_thread, room=FEED)
+        clients: list[Client] = []
+
+        async def join() -> None:
+            clients.append(await hub.join(None, None))
+
+        async with trio.open_nursery() as nursery:
+            async with trio.open_nursery() as joining:
+                joining.start_soon(join)
+                joining.start_soon(join)
+            nursery.start_soon(hub.run)
+            light.add("On")
+            await history.sync()
+            last = positions[-1] + 1
+            told = [await told_until(client, last) for client in clients]
+            nursery.cancel_scope.cancel()
+    assert ids_of(told[0]) == list(range(positions[0] + 1, last + 1))
+    assert ids_of(told[1]) == list(range(positions[-1] + 1, last + 1))
+
+
+async def told_until(client: Client, last: int) -> list[tuple[str, Any]]:
+    """Return the events of a client up to a record; the hub reads in a thread, which no clock of a test waits for."""
+    events: list[tuple[str, Any]] = []
+    with trio.fail_after(60):
+        while last not in ids_of(events):
+            events += parsed(await client.next() or b"")
+    return events
+
+
+def ids_of(events: list[tuple[str, Any]]) -> list[int]:
+    """Return the ids of the records in some events."""
+    return [record["id"] for name, value in events if name == "records" for record in value["records"]]
+
+
+async def test_past_and_new_records_come_each_once() -> None:
     async with am.open_history("memory:") as history:
         light = am.Machine(Light, id="light", handler_timeout=None)
         history.record(light)
@@ -63,21 +117,17 @@ async def test_past_and_new_records_come_each_once(autojump_clock: MockClock) ->
         page = page_over(history)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(page.run)
-            client = await page.hub.join(0, None)
-            late = await page.hub.join(None, None)
-            other = await page.hub.join(None, 1)
-            light.add("On")
-            await history.sync()
-            await trio.sleep(1)
-            light.add("On")
-            await history.sync()
-            await trio.sleep(1)
-            told = [parsed(await one.next() or b"") for one in (client, late, other)]
+            clients = [await page.hub.join(0, None), await page.hub.join(None, None), await page.hub.join(None, 1)]
+            told: list[list[tuple[str, Any]]] = [[], [], []]
+            for last in (3, 4):
+                light.add("On")
+                await history.sync()
+                for events, client in zip(told, clients, strict=True):
+                    events += await told_until(client, last)
             page.close()
-            assert [await one.next() for one in (client, late, other)] == [None] * 3
+            assert [await one.next() for one in clients] == [None] * 3
             nursery.cancel_scope.cancel()
-    ids = [[r["id"] for name, value in events if name == "records" for r in value["records"]] for events in told]
-    assert ids == [[1, 2, 3, 4], [3, 4], [2, 3, 4]]
+    assert [ids_of(events) for events in told] == [[1, 2, 3, 4], [3, 4], [2, 3, 4]]
     assert {events[0][0] for events in told} == {"hello"}
 
 
@@ -159,12 +209,14 @@ async def test_a_client_that_never_reads_slows_nobody(tmp_path: Path) -> None:
             deaf = await trio.open_tcp_stream("127.0.0.1", port)
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             await deaf.send_all(b"GET /api/feed HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            reader = await trio.open_tcp_stream("127.0.0.1", port)
-            await reader.send_all(b"GET /api/feed HTTP/1.1\r\nHost: localhost\r\n\r\n")
             with trio.fail_after(60):
+                while page.hub.clients < 1:  # noqa: ASYNC110 - nobody tells
+                    await trio.sleep(0.01)
+                (slow,) = page.hub._clients
+                reader = await trio.open_tcp_stream("127.0.0.1", port)
+                await reader.send_all(b"GET /api/feed HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 while page.hub.clients < 2:  # noqa: ASYNC110 - nobody tells
                     await trio.sleep(0.01)
-                (slow, _) = page.hub._clients
                 made, heard = 0, b""
                 while not slow.dropped:  # what its socket holds is full, and then its queue
                     for light in lights:
