@@ -37,6 +37,7 @@ from asyncmachine.flights.view import Scene, Screen, draw
 from graph.graph import Graph, increasing
 from graph.parts import Kind, Link
 from graph.svg import to_svg
+from tests import chromium
 
 AM = Path(sys.executable).with_name("am")
 WIDTH = 88  # characters
@@ -102,14 +103,11 @@ async def draw_graph() -> str:
 
 def photograph_page(url: str, path: Path) -> None:
     """Serve a history of the demo as `am web` does, and take a picture of it in a browser."""
-    from playwright.sync_api import sync_playwright
-
     command = [str(AM), "web", "--history", url, "--address", "127.0.0.1:0", "--json"]
     states = "Cancelled,Delayed,Airborne,Landed,Scheduled,Parked"
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, sync_playwright() as playwright:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, chromium.launched() as browser:
         assert server.stdout is not None
         site = json.loads(server.stdout.readline())["url"].rstrip("/")
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--headless", "--no-sandbox"])
         page = browser.new_page(viewport={"width": 1440, "height": 810}, color_scheme="light")
         page.goto(f"{site}/#at={am.format_time(MOMENT)}&s={states}")
         page.wait_for_selector('#graph[data-ready="true"]', state="attached")
@@ -120,7 +118,6 @@ def photograph_page(url: str, path: Path) -> None:
         page.wait_for_timeout(1500)  # what moves has come to rest
         page.evaluate("document.activeElement.blur()")
         page.screenshot(path=path)
-        browser.close()
         server.terminate()
 
 

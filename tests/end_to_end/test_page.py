@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,30 +18,20 @@ from typing import Any
 
 import pytest
 import trio
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 import asyncmachine as am
 from asyncmachine.flights.data import HOUR, MINUTE, read_legs
 from asyncmachine.flights.replay import AirportReplay, Plan, ReplayClock
 from asyncmachine.flights.report import MOMENT
 from graph.graph import Graph
+from tests import chromium
 
 AM = Path(sys.executable).with_name("am")
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "build" / "page"
 AXE = Path(__file__).with_name("axe") / "axe.min.js"
 CHECKS = Path(__file__).with_name("page_checks.js")
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 AT = "2013-02-09T02:00Z"
 PATIENCE = 60_000  # ms for anything at all: a bound, not a measure
 ODD = 'B"<img src=x onerror=alert(1)>'  # a name that must stay a name
@@ -142,16 +131,13 @@ def ask(url: str) -> Iterator[am.Questions]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if not shutil.which(CHROMIUM):
-        reason = "there is no chromium: apt-get install -y chromium"
+    if not chromium.is_there():
         if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+            pytest.fail(chromium.MISSING)
+        pytest.skip(chromium.MISSING)
     expect.set_options(timeout=PATIENCE)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)  # with a fresh profile
+    with chromium.launched() as browser:
         yield browser
-        browser.close()
 
 
 @contextmanager

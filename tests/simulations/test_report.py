@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,6 +16,7 @@ from simulations.outcome import Curve, Engine, Measure, Outcome, Plane
 from simulations.report import outcomes_in, report, report_json
 from simulations.report_groups import axis, grouped
 from simulations.report_tables import number
+from tests import chromium
 
 FAULT = {"kind": "partition", "at": 1.0, "lasts": 2.0}
 
@@ -159,17 +159,14 @@ def test_numbers_have_as_many_digits_as_people_read(value: float | None, shown: 
     assert number(value) == shown
 
 
-BROWSER = shutil.which("chromium")
-
-
-@pytest.mark.skipif(BROWSER is None, reason="there is no chromium")
+@pytest.mark.skipif(not chromium.is_there(), reason=chromium.MISSING)
 @pytest.mark.parametrize("outcomes", [[outcome(1), outcome(2, 30.0)], SWEEP], ids=["seeds", "sweep"])
 def test_a_browser_draws_the_figures(tmp_path: Path, outcomes: list[Outcome]) -> None:
     (tmp_path / "page.html").write_text(report(outcomes), encoding="utf-8")
-    flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--enable-logging=stderr"]
+    flags = [*chromium.FLAGS, "--disable-dev-shm-usage", "--enable-logging=stderr"]
     where = [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000", "--dump-dom"]
     done = subprocess.run(
-        [str(BROWSER), *flags, *where, (tmp_path / "page.html").as_uri()],
+        [chromium.PATH, *flags, *where, (tmp_path / "page.html").as_uri()],
         capture_output=True,
         text=True,
         timeout=120,
