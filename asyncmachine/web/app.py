@@ -13,14 +13,13 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.responses import Response
+from starlette.routing import Route
 
-from asyncmachine.web import answers, asked
+from asyncmachine.web import answers, asked, files
 from asyncmachine.web.asked import WrongError
 from asyncmachine.web.feed import Hub
-from asyncmachine.web.guard import Guard
+from asyncmachine.web.guard import Guard, is_loopback
 from asyncmachine.web.live import LivePeer
 from asyncmachine.web.network import info
 from asyncmachine.web.openapi import document
@@ -64,7 +63,8 @@ class Page:
         self._export = Question("export", asked.AskExport, answers.Answer, _no_answer)
         self._first_id = -1
         self.hub = Hub(source, self.in_thread, room=FEED)
-        routes: list[Route | Mount] = [
+        self._files = files.Files(STATIC)
+        routes = [
             Route(f"/api/{question.path}", partial(self._answer, question), methods=["GET"])
             for question in (self._info, *QUESTIONS)
         ]
@@ -75,7 +75,7 @@ class Page:
             Route("/api/feed", self._feed, methods=["GET"]),
             Route("/openapi.json", self._describe, methods=["GET"]),
             Route("/", self._index, methods=["GET"]),
-            Mount("/static", StaticFiles(directory=STATIC, check_dir=False)),
+            Route("/static/{path:path}", self._file, methods=["GET"]),
         ]
         app = Starlette(routes=routes, exception_handlers={HTTPException: _not_found})
         self.asgi = Guard(app, token=token)
@@ -99,12 +99,17 @@ class Page:
 
     async def _ask(self, question: Question, request: Request) -> Response:
         ask = asked.read(question.asked, request.query_params.multi_items())
-        source = self._source(ask)
+        source, is_far = self._source(ask), _is_far(request)
 
-        def answer() -> bytes:
-            return msgspec.json.encode(question.function(source, ask))
+        def answer() -> tuple[bytes, bool]:
+            body = msgspec.json.encode(question.function(source, ask))
+            return (files.pack(body), True) if is_far and len(body) > files.SMALL else (body, False)
 
-        return as_json(await self.in_thread(answer))
+        body, is_packed = await self.in_thread(answer)
+        response = as_json(body)
+        if is_packed:
+            response.headers.update({"content-encoding": "gzip", "vary": "accept-encoding"})
+        return response
 
     async def _told(self, answering: Any) -> Response:
         """Return an answer, or what is wrong with the question."""
@@ -196,7 +201,15 @@ class Page:
         return as_json(document())
 
     async def _index(self, request: Request) -> Response:
-        return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
+        read = await self.in_thread(self._files.read)
+        return files.answer(read.index(), request.headers)
+
+    async def _file(self, request: Request) -> Response:
+        read = self._files if self._files.version else await self.in_thread(self._files.read)
+        found = read.get(request.path_params["path"])
+        if found is None:
+            raise HTTPException(404)
+        return files.answer(found[0], request.headers, is_fixed=found[1])
 
 
 class _Streamed(Response):
@@ -211,6 +224,12 @@ class _Streamed(Response):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self._stream(scope, receive, send)
+
+
+def _is_far(request: Request) -> bool:
+    """Tell whether an answer should be compressed: on this computer it is there sooner as it is."""
+    host = request.client.host if request.client is not None else "localhost"
+    return not is_loopback(host) and files.takes_gzip(request.headers)
 
 
 def _no_answer(source: Source, ask: asked.Ask) -> answers.Answer:
