@@ -81,10 +81,11 @@ class MachineNow(Answer, frozen=True, kw_only=True):
     """A machine as it was at a moment.
 
     ``peer``: in whose box it is; it differs from the owner of copies such as ``earlier log of …``. ``stale_ms``: of the
-    replica of a live peer, now.
+    replica of a live peer, now. ``id``: its number in answers in brief; null: it is not recorded.
     """
 
     key: Key
+    id: int | None
     machine: str
     owner: str
     peer: str
@@ -99,14 +100,36 @@ class MachineNow(Answer, frozen=True, kw_only=True):
     online: bool | None = None
 
 
+class BriefMachines(Answer, frozen=True, kw_only=True):
+    """Machines as columns: the first of each is about the first machine.
+
+    Attributes:
+        ids: their numbers.
+        sets: states that are active together.
+        active: which of the sets it is.
+        stale_ms: see `MachineNow`; null: nothing is said of any.
+        online: of those peers of which it is known.
+    """
+
+    ids: list[int]
+    sets: list[list[str]]
+    active: list[int]
+    stale_ms: list[int | None] | None
+    online: dict[str, bool | None]
+
+
 class NetworkAnswer(Answer, frozen=True, kw_only=True):
-    """All machines at a moment. ``not_yet``: not known by then; ``forgotten``: let go of by retention."""
+    """All machines at a moment. ``not_yet``: not known by then; ``forgotten``: let go of by retention.
+
+    ``brief``: the machines, if they are asked for in brief; ``machines`` is empty then.
+    """
 
     asked: Ns
     machines: list[MachineNow]
     not_yet: int
     forgotten: int
     truncated: bool
+    brief: BriefMachines | None = None
 
 
 class VertexAnswer(Answer, frozen=True, kw_only=True):
@@ -136,8 +159,34 @@ class EdgeAnswer(Answer, frozen=True, kw_only=True):
     tags: list[str] = []
 
 
+class BriefPeer(Answer, frozen=True, kw_only=True):
+    """A peer of a graph, and what to call it."""
+
+    peer: str
+    label: str
+
+
+class BriefGraph(Answer, frozen=True, kw_only=True):
+    """A graph as numbers. What leads to a machine that is not recorded is left out.
+
+    Attributes:
+        peers: those that are there.
+        machines: numbers of those that are there.
+        edges: by kind the ends of each: source, target, source, target, … A number is that of a machine; -1 is the
+            first of the peers, -2 the second, and so on.
+    """
+
+    peers: list[BriefPeer]
+    machines: list[int]
+    edges: dict[str, list[int]]
+
+
 class GraphAnswer(Answer, frozen=True, kw_only=True):
-    """The graph of a moment. ``derived``: no graph was recorded then, so it is made of owners, machines and parents."""
+    """The graph of a moment. ``derived``: no graph was recorded then, so it is made of owners, machines and parents.
+
+    ``brief``: what is there, if it is asked for in brief; ``kinds`` counts all kinds then, ``vertices`` and ``edges``
+    are empty, and nothing is derived.
+    """
 
     asked: Ns
     vertices: list[VertexAnswer]
@@ -145,6 +194,7 @@ class GraphAnswer(Answer, frozen=True, kw_only=True):
     kinds: dict[str, int]
     derived: bool
     truncated: bool
+    brief: BriefGraph | None = None
 
 
 class Cause(Answer, frozen=True, kw_only=True):

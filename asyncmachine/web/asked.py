@@ -24,6 +24,9 @@ When = Annotated[str, Meta(description="A moment: ns since 1970, ISO 8601, '5m a
 Window = Annotated[str, Meta(description="Ask a file that was opened, instead: its id.")]
 MachineName = Annotated[str, Meta(description="Its name, or its key (owner/name).")]
 OwnerName = Annotated[str, Meta(description="Whose machine; needed where several owners have one of this name.")]
+Form = Annotated[
+    Literal["full", "brief"], Meta(description="brief: numbers instead of names, for whoever has asked for all once.")
+]
 StateName = Annotated[str, Meta(description="Its name.")]
 
 
@@ -55,6 +58,7 @@ class AskNetwork(Ask, frozen=True, kw_only=True):
     state: Annotated[str, Meta(description="Only machines in which this state is active.")] | None = None
     observer: Annotated[str, Meta(description="What this one believed, instead of what was so.")] | None = None
     limit: Annotated[int, Meta(ge=1, le=MOST, description="How many machines at most.")] = MOST
+    form: Form = "full"
 
 
 class AskGraph(Ask, frozen=True, kw_only=True):
@@ -65,6 +69,8 @@ class AskGraph(Ask, frozen=True, kw_only=True):
     name: Annotated[str, Meta(description="Of the recorded graph; all, if it is left out.")] | None = None
     machine: Annotated[str, Meta(description="Its states and their relations, and what leads there.")] | None = None
     owner: OwnerName | None = None
+    form: Form = "full"
+    pipes: Annotated[str, Meta(description="In brief: all pipes of this machine, too, by its key.")] | None = None
 
 
 class AskMachine(Ask, frozen=True, kw_only=True):

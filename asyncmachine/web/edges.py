@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from asyncmachine.web.answers import EdgeAnswer, GraphAnswer, VertexAnswer
 from asyncmachine.web.asked import MOST, AskGraph, WrongError
 from asyncmachine.web.derived import derived
-from asyncmachine.web.parts import Keys, edge_answer, vertex_of
+from asyncmachine.web.parts import Keys, edge_answer, short, vertex_of
 from asyncmachine.web.source import Source
 from graph.errors import NotRecordedError
 from graph.parts import BETWEEN_PEERS, PIPES, RELATIONS, EdgeKey, Kind, Link, Part, Vertex, machine_vertex
@@ -25,7 +25,12 @@ EDGES = 5 * MOST
 
 def graph(source: Source, ask: AskGraph) -> GraphAnswer:
     """Return the graph of a moment; around one machine, if one is asked about."""
-    at, links = source.moment(ask.at), _links(ask.kinds)
+    links = _links(ask.kinds)
+    at = _last_known(source) if ask.at is None and source.mode != "peer" else source.moment(ask.at)
+    if ask.form == "brief":
+        return _in_brief(source, ask, at, SHOWN if links is None else links)
+    if ask.pipes is not None:
+        raise WrongError("pipes is for form=brief: in full they are in the answer in any case", "pipes")
     try:
         view = source.recorded_graph(ask.name).as_of(at)
     except NotRecordedError:
@@ -39,6 +44,34 @@ def graph(source: Source, ask: AskGraph) -> GraphAnswer:
     keys = _keys(source, peers)
     vertices = [vertex_of(part, keys, names) for part in (*peers, *view.vertices(Kind.MACHINE))]
     return _answer(at, vertices, edges, is_derived=False)
+
+
+def _last_known(source: Source) -> int:
+    """Return the last moment of a stored history; if its graphs have ended, the last at which something was there."""
+    lives = source.lives()
+    return max(life.end for life in lives) if lives and all(life.ended for life in lives) else source.now()
+
+
+def _in_brief(source: Source, ask: AskGraph, at: int, links: Collection[Link]) -> GraphAnswer:
+    if ask.machine is not None or ask.owner is not None:
+        raise WrongError("the states of a machine have no numbers: leave out form=brief, or machine and owner", "form")
+    pipes_of = None if ask.pipes is None else source.roster.find(ask.pipes, None).row.id
+    try:
+        view = source.recorded_graph(ask.name).as_of(at)
+    except NotRecordedError:
+        view = None
+    if view is None or (not len(view) and ask.name is None):
+        return GraphAnswer(asked=str(at), vertices=[], edges=[], kinds={}, derived=True, truncated=False)
+    names = source.names()
+    brief, counts, is_cut = source.numbering.brief(
+        view,
+        called=lambda peer: names.get(peer) or short(peer),
+        shown=links,
+        counted=SHOWN,
+        pipes_of=pipes_of,
+        most=EDGES,
+    )
+    return GraphAnswer(asked=str(at), vertices=[], edges=[], kinds=counts, derived=False, truncated=is_cut, brief=brief)
 
 
 def _links(kinds: str | None) -> tuple[Link, ...] | None:

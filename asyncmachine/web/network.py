@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 import asyncmachine
-from asyncmachine.web.answers import GraphInfo, Info, Limits, MachineNow, NetworkAnswer, OwnerInfo, StateCount
+from asyncmachine.web.answers import (
+    BriefMachines,
+    GraphInfo,
+    Info,
+    Limits,
+    MachineNow,
+    NetworkAnswer,
+    OwnerInfo,
+    StateCount,
+)
 from asyncmachine.web.asked import AskInfo, AskNetwork, WrongError
 from asyncmachine.web.log import check_state
 from asyncmachine.web.roster import LOG, Listed, key_of
@@ -68,16 +78,20 @@ def network(source: Source, ask: AskNetwork) -> NetworkAnswer:
     there = {one.base for one, _ in known}
     missing = {one.base for one in source.chosen(ask.owner) if one.row.id in wanted} - there
     forgotten = {source.roster.get(m.id).base for m in source.store.forgotten(at) if m.id in wanted} - there
-    found: list[MachineNow] = []
-    truncated = False
-    for one, row in known:
-        active = active_in(source, one, row)
-        if ask.state is not None and ask.state not in active:
-            continue
-        if len(found) == ask.limit:
-            truncated = True
-            break
-        found.append(machine_now(source, one, row, active))
+    chosen = [(one, row, active_in(source, one, row)) for one, row in known]
+    if ask.state is not None:
+        chosen = [each for each in chosen if ask.state in each[2]]
+    truncated, chosen = len(chosen) > ask.limit, chosen[: ask.limit]
+    if ask.form == "brief":
+        return NetworkAnswer(
+            asked=str(at),
+            machines=[],
+            not_yet=len(missing - forgotten),
+            forgotten=len(forgotten),
+            truncated=truncated,
+            brief=brief(source, chosen),
+        )
+    found = [machine_now(source, *each) for each in chosen]
     if source.live is not None and ask.at is None and ask.observer is None:
         found += [machine for machine in heard_now(source, at) if _is_wanted(machine, ask, there)]
         truncated = truncated or len(found) > ask.limit
@@ -98,6 +112,27 @@ def active_in(source: Source, one: Listed, row: Standing) -> list[str]:
     return [name for name, tick in zip(states, decode_ticks(row.ticks), strict=False) if tick & 1]
 
 
+def brief(source: Source, found: Iterable[tuple[Listed, Standing, list[str]]]) -> BriefMachines:
+    """Return machines as columns."""
+    ids: list[int] = []
+    places: list[int] = []
+    sets: dict[tuple[str, ...], int] = {}
+    live, silent = source.live, list[int | None]()
+    for one, _, active in found:
+        ids.append(one.row.id)
+        places.append(sets.setdefault(tuple(active), len(sets)))
+        if live is not None:
+            heard = live.heard.get(one.base)
+            silent.append(None if heard is None else heard.since // 1000)
+    return BriefMachines(
+        ids=ids,
+        sets=[list(active) for active in sets],
+        active=places,
+        stale_ms=None if live is None else silent,
+        online={} if live is None else dict(live.online),
+    )
+
+
 def _is_wanted(machine: MachineNow, ask: AskNetwork, there: set[tuple[str, str]]) -> bool:
     return (
         (machine.peer, machine.machine) not in there
@@ -116,6 +151,7 @@ def heard_now(source: Source, at: int) -> list[MachineNow]:
         found.append(
             MachineNow(
                 key=key_of(peer, name),
+                id=None,
                 machine=name,
                 owner=peer,
                 peer=peer,
@@ -140,6 +176,7 @@ def machine_now(source: Source, one: Listed, row: Standing, active: list[str]) -
     online = None if source.live is None else source.live.online.get(peer)
     return MachineNow(
         key=one.key,
+        id=one.row.id,
         machine=one.row.name,
         owner=one.row.owner,
         peer=peer,

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from asyncmachine.web.asked import WrongError
 from asyncmachine.web.live import Live
+from asyncmachine.web.numbering import Numbering
 from asyncmachine.web.roster import Listed, Roster
 from graph.errors import NotRecordedError
 from graph.past import PastGraph
@@ -35,6 +36,7 @@ class Source:
     Attributes:
         graph: what it has of graphs.
         roster: its machines.
+        numbering: the numbers of what is in its graphs.
         questions: those of `history`.
         live: what the live peer knew when it was asked last.
     """
@@ -53,6 +55,7 @@ class Source:
         self.title = title
         self.roster = Roster(store)
         self.graph = PastGraph(store)
+        self.numbering = Numbering(self.roster)
         self.questions = Questions(store, self.now)
         self.live: Live | None = None
         self._now = now

@@ -1,7 +1,7 @@
 // What the pure modules of the page promise. It runs in the page; test_page.py asks for the failures and their number.
 async () => {
-  const [time, link, layout, looks, edges, stores, api] = await Promise.all(
-    ["time", "link", "layout", "looks", "edges", "store", "api"].map((name) => import(`/static/js/${name}.js`)),
+  const [time, link, layout, looks, edges, stores, api, brief] = await Promise.all(
+    ["time", "link", "layout", "looks", "edges", "store", "api", "brief"].map((name) => import(`/static/js/${name}.js`)),
   );
   const failed = [];
   let count = 0;
@@ -118,20 +118,49 @@ async () => {
   check("of an owner that is alive it is not", looks.isStale({ ...all[3], online: true }), false);
   check("who is not in the graph is gone", looks.lookOf(all[0], [], new Set(), () => true).gone, true);
 
-  const graph = {
-    vertices: [
-      { id: "m:p/a", kind: "machine", peer: "p", key: "p/a" },
-      { id: "m:q/b", kind: "machine", peer: "q", key: "q/b" },
-      { id: "p:p", kind: "peer", peer: "p" },
-      { id: "p:q", kind: "peer", peer: "q" },
-    ],
-    edges: [
-      ["connection", "p:p", "p:q"],
-      ["connection", "p:q", "p:p"],
-      ["pipe add", "m:p/a", "m:q/b"],
-      ["pipe add", "m:p/a", "nobody"],
-    ].map(([kind, source, target], i) => ({ id: `${i}`, kind, source, target })),
+  const known = new Map(
+    [machine("p/a", []), machine("q/b", [])].map((one, i) => [7 + i, { ...one, id: 7 + i, peer: one.key[0] }]),
+  );
+  const told = {
+    kinds: { connection: 2, "pipe add": 2, parent: 9 },
+    derived: false,
+    truncated: false,
+    brief: {
+      peers: [
+        { peer: "p", label: "P" },
+        { peer: "q", label: "Q" },
+      ],
+      machines: [7, 8, 99],
+      edges: { connection: [-1, -2, -2, -1], "pipe add": [7, 8, 7, 99] },
+    },
   };
+  const asks = ["connection", "pipe add", "pipe remove"];
+  const graph = brief.graphOf(told, known, asks, null);
+  check("who is there has a name", [...graph.machines], ["p/a", "q/b"]);
+  check("what has none is left out", graph.edges[1].ends, ["m:p/a", "m:q/b"]);
+  check("what was asked for is there", edges.covers(graph, ["pipe add"], "p/a"), true);
+  check("what was not is to be asked for", edges.covers(graph, ["parent"], null), false);
+  check(
+    "of the open machine, too",
+    edges.covers(brief.graphOf(told, known, ["connection"], "q/b"), ["connection"], "p/a"),
+    false,
+  );
+  const columns = {
+    ids: [8, 7],
+    sets: [["On"], ["Exception"]],
+    active: [1, 0],
+    stale_ms: [5, null],
+    online: { p: false },
+  };
+  check(
+    "machines in brief are whole again",
+    brief.machinesOf(columns, known).map((one) => [one.key, one.active, one.error, one.stale_ms, one.online]),
+    [
+      ["q/b", ["Exception"], true, 5, null],
+      ["p/a", ["On"], false, null, false],
+    ],
+  );
+  check("one that is not known cannot be", brief.machinesOf({ ...columns, ids: [8, 1] }, known), null);
   const two = [
     { owner: "p", parts: [["p/a"]] },
     { owner: "q", parts: [["q/b"]] },

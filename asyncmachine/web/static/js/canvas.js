@@ -105,7 +105,7 @@ export class Canvas {
     const picks = this.use.picks();
     const passes = filterOf(this.world.view.value);
     this.here = present(graph);
-    const peers = (graph?.vertices ?? []).filter(({ kind }) => kind === "peer").map(({ peer }) => peer);
+    const peers = (graph?.peers ?? []).map(({ peer }) => peer);
     this.peersHere = peers.length ? new Set(peers) : null;
     this.looks = new Map();
     for (const key of this.arrangement.places.keys()) {
@@ -127,6 +127,12 @@ export class Canvas {
       }
     }
     const ids = new Set(edges.map(({ id }) => id));
+    const faint = Math.max(0.14, Math.min(0.6, 0.6 * Math.sqrt(120 / Math.max(edges.length, 1))));
+    if (Math.abs(faint - this.faint) > 0.02) {
+      this.faint = faint;
+      this.restyle(); // before there are more of them
+    }
+    const added = /** @type {any[]} */ ([]);
     this.cy.batch(() => {
       this.cy.remove(
         this.cy.elements().filter((/** @type {any} */ one) => !(one.isEdge() ? ids : wanted).has(one.id())),
@@ -134,7 +140,7 @@ export class Canvas {
       for (const [id, { x, y, w, h }] of wanted) {
         const node = this.cy.getElementById(id);
         const position = { x: x + w / 2, y: y + h / 2 };
-        if (node.empty()) this.cy.add({ group: "nodes", data: { id, w, h }, position, pannable: true });
+        if (node.empty()) added.push({ group: "nodes", data: { id, w, h }, position, pannable: true });
         else {
           if (node.data("w") !== w || node.data("h") !== h) node.data({ w, h });
           if (node.position("x") !== position.x || node.position("y") !== position.y) node.position(position);
@@ -142,15 +148,11 @@ export class Canvas {
       }
       for (const edge of edges) {
         const known = this.cy.getElementById(edge.id);
-        if (known.empty()) this.cy.add({ group: "edges", data: { ...edge, wide: width(edge.count) }, pannable: true });
+        if (known.empty()) added.push({ group: "edges", data: { ...edge, wide: width(edge.count) }, pannable: true });
         else if (known.data("count") !== edge.count) known.data({ count: edge.count, wide: width(edge.count) });
       }
+      this.cy.add(added);
     });
-    const faint = Math.max(0.14, Math.min(0.6, 0.6 * Math.sqrt(120 / Math.max(edges.length, 1))));
-    if (Math.abs(faint - this.faint) > 0.02) {
-      this.faint = faint;
-      this.restyle();
-    }
     this.light();
     const shown = [...this.looks.values()].filter((look) => look !== NOTHING).length;
     this.root.dataset.nodes = String(this.arrangement.boxes.length + shown);

@@ -31,26 +31,6 @@ export const peerNode = (owner) => `p:${owner}`;
 /** @param {string} key */
 export const machineNode = (key) => `m:${key}`;
 
-/**
- * Say for each vertex of a graph what is drawn for it.
- * @param {GraphNow} graph
- * @param {Arrangement} arrangement
- * @returns {Map<string, string>}
- */
-function ends(graph, { boxes, places }) {
-  const peers = new Set(boxes.map(({ owner }) => owner));
-  const found = new Map();
-  for (const { id, kind, peer, key } of graph.vertices) {
-    if (kind === "peer") {
-      if (peers.has(peer)) found.set(id, peerNode(peer));
-      continue;
-    }
-    const place = key ? places.get(key) : undefined;
-    if (place && key) found.set(id, place.box.collapsed ? peerNode(place.box.owner) : machineNode(key));
-  }
-  return found;
-}
-
 /** @param {string} owner @param {string} machine */
 export function keyOf(owner, machine) {
   return `${owner}/${machine}`;
@@ -63,20 +43,21 @@ export function keyOf(owner, machine) {
  */
 export function derived(machines) {
   const keys = new Set(machines.map(({ key }) => key));
-  const edges = [];
+  const ends = [];
   for (const { key, owner, parent } of machines) {
     if (parent === null || !keys.has(keyOf(owner, parent))) continue;
-    edges.push({ id: `parent|${key}`, kind: "parent", source: key, target: keyOf(owner, parent) });
+    ends.push(machineNode(key), machineNode(keyOf(owner, parent)));
   }
-  const vertices = machines.map(({ key, peer, machine }) => ({
-    id: key,
-    kind: "machine",
-    peer,
-    machine,
-    key,
-    label: machine,
-  }));
-  return { vertices, edges, kinds: { parent: edges.length }, derived: true };
+  return {
+    peers: [],
+    machines: keys,
+    edges: [{ kind: "parent", ends }],
+    kinds: ends.length ? { parent: ends.length / 2 } : {},
+    asked: Object.keys(KINDS),
+    open: null,
+    derived: true,
+    truncated: false,
+  };
 }
 
 /**
@@ -86,28 +67,45 @@ export function derived(machines) {
  * @param {string|null} open a machine whose usual edges are drawn in any case
  * @returns {Drawn[]}
  */
-export function drawn(graph, arrangement, kinds, open = null) {
+export function drawn(graph, { boxes, places }, kinds, open = null) {
   if (!graph) return [];
-  const at = ends(graph, arrangement);
-  const ofOpen = open === null ? null : graph.vertices.find(({ kind, key }) => kind === "machine" && key === open)?.id;
+  /** @type {Map<string, string|undefined>} what is drawn for an end */
+  const at = new Map(boxes.map(({ owner }) => [peerNode(owner), peerNode(owner)]));
+  for (const [key, { box }] of places) at.set(machineNode(key), box.collapsed ? peerNode(box.owner) : machineNode(key));
+  const ofOpen = open === null ? null : machineNode(open);
   const edges = new Map();
-  for (const { kind, source, target } of graph.edges) {
-    let [a, b] = [at.get(source), at.get(target)];
-    const wanted = kinds.includes(kind) || (ofOpen && USUAL.includes(kind) && (source === ofOpen || target === ofOpen));
-    if (!wanted || a === undefined || b === undefined || a === b) continue;
-    if (BOTH_WAYS.has(kind) && a > b) [a, b] = [b, a];
-    const id = `e:${kind}:${a}>${b}`;
-    const known = edges.get(id);
-    if (known) known.count += 1;
-    else edges.set(id, { id, kind, source: a, target: b, count: 1 });
+  for (const { kind, ends } of graph.edges) {
+    const isShown = kinds.includes(kind);
+    if (!isShown && (ofOpen === null || !USUAL.includes(kind))) continue;
+    for (let i = 0; i < ends.length; i += 2) {
+      if (!isShown && ends[i] !== ofOpen && ends[i + 1] !== ofOpen) continue;
+      let [a, b] = [at.get(ends[i]), at.get(ends[i + 1])];
+      if (a === undefined || b === undefined || a === b) continue;
+      if (BOTH_WAYS.has(kind) && a > b) [a, b] = [b, a];
+      const id = `e:${kind}:${a}>${b}`;
+      const known = edges.get(id);
+      if (known) known.count += 1;
+      else edges.set(id, { id, kind, source: a, target: b, count: 1 });
+    }
   }
   return [...edges.values()];
 }
 
 /** What is shown of a graph unless one says otherwise. @param {GraphNow|null} graph @returns {string[]} */
 export function usual(graph) {
-  const pipes = (graph?.edges ?? []).filter(({ kind }) => kind.startsWith("pipe"));
-  return pipes.length > CALM ? USUAL.filter((kind) => !kind.startsWith("pipe")) : [...USUAL];
+  const { "pipe add": adding = 0, "pipe remove": removing = 0 } = graph?.kinds ?? {};
+  return adding + removing > CALM ? USUAL.filter((kind) => !kind.startsWith("pipe")) : [...USUAL];
+}
+
+/**
+ * Whether all that is to be drawn is in a graph: else it has to be asked for.
+ * @param {GraphNow} graph
+ * @param {string[]} kinds
+ * @param {string|null} open
+ */
+export function covers(graph, kinds, open) {
+  const has = (/** @type {string} */ kind) => graph.asked.includes(kind) || !(kind in KINDS);
+  return kinds.every(has) && (open === null || open === graph.open || USUAL.every(has));
 }
 
 /**
@@ -116,8 +114,5 @@ export function usual(graph) {
  * @returns {Set<string>|null}
  */
 export function present(graph) {
-  if (!graph || graph.derived) return null;
-  const keys = new Set();
-  for (const { kind, key } of graph.vertices) if (kind === "machine" && key) keys.add(key);
-  return keys.size ? keys : null;
+  return graph && !graph.derived && graph.machines.size ? graph.machines : null;
 }

@@ -31,7 +31,7 @@ api.window = view.value.window;
 const failed = (error) => say(error.message, "wrong");
 
 const theme = new Theme();
-const world = new World(api, view, failed);
+const world = new World(api, view, failed, () => kinds());
 let chosen = /** @type {string[]} */ ([]); // when nobody has chosen
 const picks = () => view.value.states ?? chosen;
 let usualKinds = usual(null);
@@ -124,6 +124,7 @@ view.on(["states", "only"], () => {
 view.on(["kinds"], () => {
   canvas.refresh();
   side.refresh();
+  world.complete();
 });
 view.on(["owner", "tag", "collapsed"], () => {
   canvas.moved = false;
@@ -134,13 +135,17 @@ view.on(["owner", "tag", "only"], () => side.refill());
 view.on(["machine"], () => {
   canvas.connect();
   canvas.paint();
+  world.complete();
 });
 view.on(["tab"], () => byId("do-log").setAttribute("aria-pressed", String(view.value.tab === "log")));
+let begun = false; // until then all is still to be arranged
 world.data.on(["revision", "graph"], (now, before) => {
   if (usual(now.graph).length < usualKinds.length) usualKinds = usual(now.graph); // it does not go back and forth
+  if (!begun) return;
   if (now.rosterSize !== before.rosterSize) canvas.rearrange();
   else canvas.refresh();
   side.refresh();
+  world.complete(); // others may have been switched on meanwhile
 });
 world.data.on(["last"], () => bar.place());
 world.data.on(["busy", "revision", "asked"], ({ busy }) => {
@@ -301,8 +306,10 @@ new Keys([
 
 /** Begin, or begin anew with another window. */
 async function start() {
+  let opened;
+  begun = false;
   try {
-    await world.open();
+    opened = await world.open();
   } catch (error) {
     if (api.window !== null && /** @type {any} */ (error).status === 404) {
       api.window = null; // it was dropped: a link to it still shows the rest
@@ -323,6 +330,7 @@ async function start() {
   document.title = `${info?.title || "asyncmachine"} · asyncmachine`;
   if (view.value.machine && !view.value.tab) view.set({ tab: "machine" });
   if (view.value.diff !== null && !view.value.tab) view.set({ tab: "diff" });
+  begun = true;
   side.refill();
   log.refill();
   canvas.rearrange();
@@ -336,6 +344,12 @@ async function start() {
   diff.load();
   windows.tell();
   feed.open();
+  try {
+    await opened.edges;
+  } catch (error) {
+    world.data.set({ busy: false });
+    failed(/** @type {Error} */ (error));
+  }
 }
 
 /** @type {any} */ (window).asyncmachine = { store: view, view: canvas, world, api, feed, search };

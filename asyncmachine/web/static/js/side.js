@@ -295,8 +295,7 @@ export class Side {
 
   /** @param {import("./types.js").GraphNow|null} graph */
   drawKinds(graph) {
-    const counts = new Map();
-    for (const { kind } of graph?.edges ?? []) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+    const counts = new Map(Object.entries(graph?.kinds ?? {}));
     for (const kind of counts.keys()) this.kindsSeen.add(kind);
     const kinds = [...Object.keys(KINDS), ...this.kindsSeen].filter(
       (kind, i, all) => this.kindsSeen.has(kind) && all.indexOf(kind) === i,

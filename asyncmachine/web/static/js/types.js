@@ -19,6 +19,7 @@
  *
  * @typedef {Object} MachineNow
  * @property {string} key
+ * @property {number|null} id its number in answers in brief
  * @property {string} machine
  * @property {string} owner
  * @property {string} peer in whose box it is
@@ -49,11 +50,15 @@
  * @property {string[]} deactivated
  * @property {{machine: string, tx: string}|null} cause
  *
- * @typedef {Object} GraphNow
- * @property {{id: string, kind: string, peer: string, machine?: string|null, key?: string|null, label: string}[]} vertices
- * @property {{id: string, kind: string, source: string, target: string, mutation?: string|null}[]} edges
- * @property {Object<string, number>} kinds
+ * @typedef {Object} GraphNow what is known of the graph at a moment; see brief.js
+ * @property {{peer: string, label: string}[]} peers
+ * @property {Set<string>} machines keys of those that are there
+ * @property {{kind: string, ends: string[]}[]} edges the ends of each edge, one after the other: `p:PEER` or `m:KEY`
+ * @property {Object<string, number>} kinds how many edges there are of each, also of those that were not asked for
+ * @property {string[]} asked kinds that were asked for
+ * @property {string|null} open the machine whose pipes are here in any case
  * @property {boolean} derived no graph was recorded then
+ * @property {boolean} truncated
  *
  * @typedef {Object} Rect
  * @property {number} x left

@@ -1,7 +1,8 @@
 /** What is known of the moment that is looked at, and of the history as a whole. */
 
 import { Newest } from "./api.js";
-import { derived, keyOf } from "./edges.js";
+import { graphOf, machinesOf } from "./brief.js";
+import { covers, derived, keyOf, KINDS, USUAL } from "./edges.js";
 import { Store } from "./store.js";
 import { ns } from "./time.js";
 
@@ -27,10 +28,12 @@ export class World {
    * @param {import("./api.js").Api} api
    * @param {Store<import("./types.js").View>} view
    * @param {(error: Error) => void} failed
+   * @param {() => string[]} kinds of edges that are shown
    */
-  constructor(api, view, failed) {
+  constructor(api, view, failed, kinds) {
     this.api = api;
     this.view = view;
+    this.kinds = kinds;
     /** @type {Store<Known>} */
     this.data = new Store(
       /** @type {Known} */ ({
@@ -45,58 +48,79 @@ export class World {
         busy: true,
       }),
     );
-    /** @type {Map<string, {key: string, machine: string, owner: string, peer: string, tags: string[]}>} all, in order of arrival */
+    /** @type {Map<string, import("./brief.js").Known>} all, in order of arrival */
     this.roster = new Map();
+    /** @type {Map<number, import("./brief.js").Known>} those that have a number */
+    this.numbered = new Map();
     /** @type {Map<string, string>} peers that were ever seen, and how they are called */
     this.peers = new Map();
     /** @type {Map<string, string>} the machine that most of a peer's machines belong to: what one calls the peer by */
     this.heads = new Map();
     this.hasGraph = false;
-    this.lastGraph = /** @type {bigint|null} */ (null);
     this.took = 0; // the last answer, ms
     this.timers = { network: 0, graph: 0 };
     this.graphs = new Newest(
-      (/** @type {{at: bigint|null}} */ { at }) => this.api.get("graph", { at: at ?? this.lastGraph }),
-      (graph, { at }) => this.takeGraph(graph, at),
-      failed,
+      (/** @type {{at: bigint|null}} */ { at }) => this.graphAt(at),
+      (graph, { at }, isLast) => this.takeGraph(graph, at, !isLast || this.loads.busy),
+      (error) => {
+        this.data.set({ busy: this.loads.busy });
+        failed(error);
+      },
     );
     this.loads = new Newest(
       (/** @type {{at: bigint|null}} */ { at }) => this.ask(at),
-      (result, { at }, isLast) => this.take(result, at, !isLast),
+      (result, { at }, isLast) => this.take(result, at, !isLast || this.graphs.busy),
       (error) => {
-        this.data.set({ busy: false });
+        this.data.set({ busy: this.graphs.busy });
         failed(error);
       },
     );
   }
 
-  /** Begin, or begin anew with another window. */
+  /**
+   * Begin, or begin anew with another window. Machines are there when it returns; edges may still be on the way.
+   * @returns {Promise<{edges: Promise<void>}>}
+   */
   async open() {
-    const at = this.view.value.at;
-    const [info, everything, now] = await Promise.all([
+    const { at, machine } = this.view.value;
+    this.data.set({ busy: true });
+    const asked = machine === null ? this.askGraph(at) : null;
+    asked?.catch(() => {}); // it is waited for below, if all else goes well
+    const [info, everything, then] = await Promise.all([
       this.api.get("info"),
       this.api.get("network"),
-      at === null ? null : this.api.get("network", { at }),
+      at === null ? null : this.api.get("network", { at, form: "brief" }),
     ]);
     this.roster.clear();
+    this.numbered.clear();
     this.peers.clear();
     for (const { owner, name } of info.owners) this.peers.set(owner, name ?? "");
     this.hasGraph = info.graph.length > 0;
-    this.lastGraph = info.live ? null : lastOf(info.graph);
     this.learn(everything.machines);
     this.heads = headsOf(everything.machines);
     const last = [info.last, everything.asked].map(ns).reduce((a, b) => (a === null || (b !== null && b < a) ? b : a));
     this.data.set({ info, last: last ?? 0n, graph: null });
-    const network = now ?? everything;
-    this.take({ network, graph: null }, at, this.hasGraph); // machines first: they can be seen while edges are on the way
-    if (!this.hasGraph) return;
-    const graph = await this.api.get("graph", { at: at ?? this.lastGraph });
-    if (this.view.value.at === at) this.take({ network, graph: graph.derived ? null : graph }, at, this.loads.busy);
+    const network = then === null ? everything : await this.whole(then, at);
+    this.take({ network, graph: null }, at, this.hasGraph || this.loads.busy);
+    return { edges: this.hasGraph ? this.connect(network, at, asked ?? this.askGraph(at)) : Promise.resolve() };
+  }
+
+  /** The edges of the beginning. @param {any} network @param {bigint|null} at @param {Promise<any>} asked */
+  async connect(network, at, asked) {
+    const graph = await asked;
+    if (this.view.value.at !== at || this.data.value.asked !== at) return; // somebody has moved on
+    this.take({ network, graph: graph(this.numbered) }, at, this.loads.busy || this.graphs.busy);
   }
 
   /** The moment that is shown, as a number. @returns {bigint} */
   get moment() {
     return this.view.value.at ?? this.data.value.last;
+  }
+
+  /** The machine that is open, if it has a number. @returns {string|null} */
+  get opened() {
+    const { machine } = this.view.value;
+    return machine !== null && (this.roster.get(machine)?.id ?? null) !== null ? machine : null;
   }
 
   /** Whether what is shown moves on by itself. */
@@ -125,22 +149,65 @@ export class World {
     }, pause);
   }
 
-  /** @param {import("./types.js").GraphNow} graph @param {bigint|null} at */
-  takeGraph(graph, at) {
-    if (at !== this.view.value.at || graph.derived) return;
+  /** Ask for edges that are to be drawn and were not asked for yet. */
+  complete() {
+    const { graph } = this.data.value;
+    if (!graph || covers(graph, this.kinds(), this.opened)) return;
+    this.data.set({ busy: true });
+    this.graphs.ask({ at: this.view.value.at });
+  }
+
+  /** @param {import("./types.js").GraphNow} graph @param {bigint|null} at @param {boolean} busy */
+  takeGraph(graph, at, busy) {
+    if (at !== this.view.value.at || graph.derived) {
+      this.data.set({ busy });
+      return;
+    }
     this.hasGraph = true;
     this.meet(graph);
     const { revision } = this.data.value;
-    this.data.set({ graph, revision: revision + 1, rosterSize: this.roster.size + this.peers.size });
+    this.data.set({ graph, revision: revision + 1, rosterSize: this.roster.size + this.peers.size, busy });
   }
 
   /** @param {bigint|null} at */
   async ask(at) {
     const began = performance.now();
-    const wanted = this.hasGraph ? this.api.get("graph", { at: at ?? this.lastGraph }) : null;
-    const [network, graph] = await Promise.all([this.api.get("network", { at }), wanted]);
+    const [network, graph] = await Promise.all([this.networkAt(at), this.hasGraph ? this.graphAt(at) : null]);
     this.took = performance.now() - began;
     return { network, graph: graph?.derived ? null : graph };
+  }
+
+  /**
+   * All machines as they were at a moment. What happens now is followed by its numbers, which answers in brief have not.
+   * @param {bigint|null} at
+   */
+  async networkAt(at) {
+    if (at === null && this.data.value.info?.live) return await this.api.get("network");
+    return await this.whole(await this.api.get("network", { at, form: "brief" }), at);
+  }
+
+  /** @param {any} answer in brief @param {bigint|null} at */
+  async whole(answer, at) {
+    const machines = machinesOf(answer.brief, this.numbered);
+    return machines ? { ...answer, machines } : await this.api.get("network", { at });
+  }
+
+  /** @param {bigint|null} at */
+  async graphAt(at) {
+    return (await this.askGraph(at))(this.numbered);
+  }
+
+  /**
+   * Ask for the edges that are shown.
+   * @param {bigint|null} at
+   * @returns {Promise<(known: Map<number, import("./brief.js").Known>) => import("./types.js").GraphNow>} what needs names
+   */
+  async askGraph(at) {
+    const open = this.opened;
+    const shown = this.kinds().filter((kind) => kind in KINDS);
+    const kinds = shown.length ? shown : [USUAL[0]]; // none would be all
+    const answer = await this.api.get("graph", { at, kinds, form: "brief", pipes: open });
+    return (known) => graphOf(answer, known, kinds, open);
   }
 
   /** @param {{network: any, graph: any}} result @param {bigint|null} at @param {boolean} busy */
@@ -166,16 +233,20 @@ export class World {
 
   /** Learn of peers, also of those that have no machines. @param {import("./types.js").GraphNow|null} graph */
   meet(graph) {
-    for (const { kind, peer, label } of graph?.vertices ?? []) {
-      if (kind !== "peer" || this.peers.get(peer)) continue;
+    for (const { peer, label } of graph?.peers ?? []) {
+      if (this.peers.get(peer)) continue;
       this.peers.set(peer, label.startsWith("…") ? "" : label); // the end of an id is no name: peerName may know better
     }
   }
 
   /** @param {MachineNow[]} machines */
   learn(machines) {
-    for (const { key, machine, owner, peer, tags } of machines) {
-      if (!this.roster.has(key)) this.roster.set(key, { key, machine, owner, peer, tags });
+    for (const { key, id, machine, owner, peer, parent, tags } of machines) {
+      if (!this.roster.has(key)) {
+        const one = { key, id, machine, owner, peer, parent, tags };
+        this.roster.set(key, one);
+        if (id !== null) this.numbered.set(id, one);
+      }
       if (!this.peers.has(peer)) this.peers.set(peer, "");
     }
   }
@@ -214,16 +285,6 @@ export class World {
     this.data.set({ last: newest, revision: revision + 1 });
     if (gap) this.reloadSoon("network");
   }
-}
-
-/**
- * The last moment at which a recorded graph was there: at its very end nothing is.
- * @param {{last: string}[]} lives
- * @returns {bigint|null}
- */
-function lastOf(lives) {
-  const last = lives.reduce((most, life) => (BigInt(life.last) > most ? BigInt(life.last) : most), 0n);
-  return last ? last - 1n : null;
 }
 
 /** @param {MachineNow[]} machines @returns {Map<string, string>} */
