@@ -80,7 +80,10 @@ class SqlStore(Store):
         elif self.dialect == "postgresql":
             options = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
             if read_only:
-                options["connect_args"]["options"] = "-c default_transaction_read_only=on"
+                # beside those of the address, which may say in which schema it is
+                given = parsed.query.get("options", ())
+                asked = (given,) if isinstance(given, str) else given
+                options["connect_args"]["options"] = " ".join((*asked, "-c default_transaction_read_only=on"))
         elif read_only:
             options = {"creator": self._connect_to_read}
         self._read_only = read_only

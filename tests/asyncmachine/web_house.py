@@ -50,28 +50,33 @@ async def record_house(url: str) -> None:
     """
     wall = Wall()
     async with am.open_history(url, now=wall) as history:
-        door, light = am.Machine(Door, id="door", tags=["room:hall"]), am.Machine(Light, id="light")
-        seen = am.Machine(Door, id="door")
-        am.bind_state(door, "Open", light, "On")
-        async with am.open_graph(history, peer_of=lambda reader: "alice") as graph:
-            graph.follow(door, light)
-            history.record(door, owner="alice", rejected=True)
-            history.record(light, owner="alice")
-            history.record(seen, owner="updates of alice by bob")
-            door.add("Closed")
-            seen.add("Closed")
-            for n, state in enumerate(("Open", "Closed", "Locked", "Open"), 1):
-                wall.step(NOON // SECOND + 10 * n - wall.at // SECOND)
-                door.add(state, who="Ann")
-                wall.step(5)
-                if n <= 3:
-                    seen.add(state)
+        await live_in_house(history, wall)
+
+
+async def live_in_house(history: History, wall: Wall) -> None:
+    """Let all of that happen, in a history that is still empty, under this clock."""
+    door, light = am.Machine(Door, id="door", tags=["room:hall"]), am.Machine(Light, id="light")
+    seen = am.Machine(Door, id="door")
+    am.bind_state(door, "Open", light, "On")
+    async with am.open_graph(history, peer_of=lambda reader: "alice") as graph:
+        graph.follow(door, light)
+        history.record(door, owner="alice", rejected=True)
+        history.record(light, owner="alice")
+        history.record(seen, owner="updates of alice by bob")
+        door.add("Closed")
+        seen.add("Closed")
+        for n, state in enumerate(("Open", "Closed", "Locked", "Open"), 1):
+            wall.step(NOON // SECOND + 10 * n - wall.at // SECOND)
+            door.add(state, who="Ann")
             wall.step(5)
-            door.add("Locked")
-            wall.step(10)
-            light.add_error(ValueError("burnt out"))
-            await graph.sync()
-        await history.sync()
+            if n <= 3:
+                seen.add(state)
+        wall.step(5)
+        door.add("Locked")
+        wall.step(10)
+        light.add_error(ValueError("burnt out"))
+        await graph.sync()
+    await history.sync()
 
 
 @asynccontextmanager
