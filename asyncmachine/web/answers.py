@@ -57,12 +57,16 @@ class Limits(Answer, frozen=True, kw_only=True):
 
 
 class Info(Answer, frozen=True, kw_only=True):
-    """What this page is about. ``states``: most used first, 200 at most; ``peer``: who serves it."""
+    """What this page is about. ``states``: most used first, 200 at most; ``peer``: who serves it.
+
+    ``life``: the same as long as it is the same history, whose rows have the same ids.
+    """
 
     version: str
     mode: Literal["history", "peer", "window"]
     title: str
     source: str
+    life: str
     first: Ns | None
     last: Ns | None
     live: bool

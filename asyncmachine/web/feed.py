@@ -168,13 +168,15 @@ class Hub:
         async with self._place:
             if not self._clients:
                 self._after, self._graph = await self._in_thread(self._position)
-            upto = self._after
-            client.put(event(Hello(at=str(self._source.now())), id=upto))
+            upto = begin = self._after
+            found: list[RecordAnswer] = []
             if since is not None or after_id is not None:
-                found, dropped = await self._in_thread(self._backlog, since, after_id, upto)
+                begin, found, dropped = await self._in_thread(self._backlog, since, after_id, upto)
                 client._missed += dropped
-                for chunk in _chunks(found):
-                    client.put(chunk)
+            # who is cut off right behind it still gets what it has missed
+            client.put(event(Hello(at=str(self._source.now())), id=begin))
+            for chunk in _chunks(found):
+                client.put(chunk)
             self._clients[client] = None
         self._is_over(client)  # it may have been closed meanwhile
         self._wanted.set()
@@ -243,10 +245,11 @@ class Hub:
                 events.append(event(GraphChanged(at=str(graph_at))))
         return events
 
-    def _backlog(self, since: int | None, after_id: int | None, upto: int) -> tuple[list[RecordAnswer], int]:
-        """Return records that somebody has missed, and how many more there were."""
+    def _backlog(self, since: int | None, after_id: int | None, upto: int) -> tuple[int, list[RecordAnswer], int]:
+        """Return the row behind which somebody missed records, these records, and how many more there were."""
         store = self._source.store
         begin = after_id if after_id is not None else self._source.questions.position(since or 0)
+        begin = min(begin, upto)
         first = max(begin, upto - self._room)
         found: list[RecordAnswer] = []
         while first < upto:
@@ -255,7 +258,7 @@ class Hub:
                 break
             first = rows[-1].id
             found += self._told([row for row in rows if since is None or row.at > since])
-        return found, max(upto - self._room - begin, 0)
+        return begin, found, max(upto - self._room - begin, 0)
 
     def _told(self, rows: Sequence[Any]) -> list[RecordAnswer]:
         """Return rows as the page gets them, but for what others believed."""

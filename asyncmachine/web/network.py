@@ -47,6 +47,7 @@ def info(source: Source, ask: AskInfo, *, limits: Limits, token: bool, live: boo
         mode=source.mode,
         title=source.title,
         source=source.store.url,
+        life=str(source.store.life()),
         first=None if is_empty else str(first),
         last=None if is_empty and source.mode != "peer" else str(last),
         live=live,

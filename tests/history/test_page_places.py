@@ -88,7 +88,8 @@ async def ask(page: Asker, path: str, asked: dict[str, str]) -> Any:
     """Return the status, and the answer without what names the place."""
     response = await page.send(f"/api/{path}", params=asked)
     told = msgspec.json.decode(response.content)
-    told.pop("source", None)
+    for name in ("source", "life"):
+        told.pop(name, None)
     return response.status_code, told
 
 
@@ -105,8 +106,9 @@ async def test_every_place_gives_the_same_answers(here: Asker, usual: Asker) -> 
 
 
 async def test_pages_of_the_log_follow_each_other_everywhere(here: Asker, usual: Asker) -> None:
-    async def pages(page: Asker) -> list[list[str]]:
-        found, after = [], {}
+    async def pages(page: Asker) -> list[list[tuple[str, int]]]:
+        found: list[list[tuple[str, int]]] = []
+        after: dict[str, str] = {}
         while True:
             answer = await page.get("log", limit=2, **after)
             found.append([(record["key"], record["seq"]) for record in answer["records"]])
