@@ -98,6 +98,7 @@ class Writer:
         self._hurry = threading.Event()  # … and now, not in a while
         self._room = threading.Condition()
         self._waiting_for_room = 0
+        self._is_resting = False
         self._stop = False
         self._give_up_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="asyncmachine-history", daemon=True)
@@ -117,6 +118,11 @@ class Writer:
         """How many transitions have been appended and are not yet settled."""
         c = self.counts
         return c.appended - c.committed - c.lost - c.encode_errors
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is to be done, and whoever waited for what was done has been told."""
+        return not self._wake.is_set() and self._is_resting  # in this order: it is cleared after the other one
 
     def append(self, item: Item, *, always: bool = False) -> bool:
         """Take a transition; tell whether it was taken, or dropped and counted because the buffer is full.
@@ -181,7 +187,9 @@ class Writer:
 
     def _run(self) -> None:
         while True:
+            self._is_resting = True
             self._wake.wait()
+            self._is_resting = False
             if not self._stop and len(self._buffer) // WIDTH < self.limits.batch:
                 self._hurry.wait(self.limits.interval)
             self._hurry.clear()
