@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -49,6 +50,7 @@ async def open_peer(
     notify: Callable[[object], object] | None = None,
     transport: OpenTransport | None = None,
     wall: Callable[[], int] = wall_ms,
+    entropy: Callable[[int], bytes] = secrets.token_bytes,
 ) -> AsyncIterator[Peer]:
     """Open a peer, and let it run for as long as the block lasts.
 
@@ -69,16 +71,17 @@ async def open_peer(
         notify: is told each event of the protocol; it must not wait.
         wall: the wall clock, ms since 1970; it stamps what this peer says.
         transport: opens another transport than libp2p; for tests, and many peers in one process.
+        entropy: where its key comes from, if it has no file, and its chances; in tests, from a seed.
 
     Raises:
         IdentityError: the key file, a peer id, the topic or its key cannot be used, or the key is in use already.
         TransportError: an address cannot be used. Says which, and why.
     """
     path = None if key_file is None else Path(key_file)
-    identity = Identity(random.SystemRandom().randbytes(SEED_BYTES)) if path is None else read_identity(path)
+    identity = Identity(entropy(SEED_BYTES)) if path is None else read_identity(path)
     domain = Domain(topic, topic_key)
     allowed = None if allow is None else frozenset([identity.owner, *map(owner_of, allow)])
-    rng = random.Random(random.SystemRandom().getrandbits(64))
+    rng = random.Random(entropy(8))
     host = Host(
         random=rng,
         wall=wall,
