@@ -110,9 +110,8 @@ def test_latencies_are_told_by_how_many_were_not_above() -> None:
 
 
 async def test_a_step_begins_when_the_others_have_done_the_one_before(
-    nursery: trio.Nursery, mock_clock: MockClock
+    nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    mock_clock.autojump_threshold = 0.002
     town = Town(nursery)
     one = await town.open()
     other = await town.open(one)
@@ -129,8 +128,7 @@ async def test_a_step_begins_when_the_others_have_done_the_one_before(
         await pace.before(2)
 
 
-async def test_who_restarts_is_waited_for(nursery: trio.Nursery, mock_clock: MockClock) -> None:
-    mock_clock.autojump_threshold = 0.002
+async def test_who_restarts_is_waited_for(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     town = Town(nursery)
     one = await town.open()
     other = await town.open(one)

@@ -23,6 +23,7 @@ from asyncmachine.flights.replay import AirportReplay, Plan, ReplayClock
 from asyncmachine.flights.view import Scene, draw, line
 from asyncmachine.observer import open_observer
 from machine import Machine
+from pubsub.opening import wall_ms
 from tests.pubsub.test_peer import Town
 
 
@@ -78,9 +79,8 @@ def printed(scene: Scene, width: int) -> list[str]:
 
 
 async def test_what_is_observed_is_what_was_replayed_and_fits_on_a_screen(
-    nursery: trio.Nursery, mock_clock: MockClock
+    nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    mock_clock.autojump_threshold = 0.01
     town, legs = Town(nursery), some()
     plan = Plan(legs, 30 * MINUTE)
     now = ReplayClock(plan.start)
@@ -89,7 +89,9 @@ async def test_what_is_observed_is_what_was_replayed_and_fits_on_a_screen(
     async with (
         am.open_history("memory:", now=now) as theirs,
         am.open_history("memory:", now=lambda: plan.end, max_skew=span) as ours,
-        town.peer(first, log=am.HistoryLog(theirs)) as airport,
+        town.peer(
+            first, log=am.HistoryLog(theirs), wall=wall_ms
+        ) as airport,  # how late a record is, is told in real time
         town.peer(first) as peer,
         open_observer(ours, peer),
     ):

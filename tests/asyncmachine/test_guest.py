@@ -28,6 +28,7 @@ from pubsub.opening import open_peer
 from pubsub.peer import Peer
 from pubsub.transport import MemoryNetwork, Steady
 from tests.pubsub.test_peer import Addressed
+from tests.pubsub.transports import seeded
 
 DOOR = Schema({"Open": State(remove="Closed"), "Closed": State(remove="Open"), "Locked": State()})
 
@@ -48,7 +49,7 @@ class Town:
 
     def peer(self, *to: Peer, **options: Any) -> Any:
         connect = [address for other in to for address in other.addresses]
-        return open_peer("town", connect=connect, transport=self.transport, **options)
+        return open_peer("town", connect=connect, transport=self.transport, **{**seeded(), **options})
 
     def guest(self, *to: Peer) -> Any:
         connect = [address for other in to for address in other.addresses]

@@ -1,6 +1,6 @@
 """What is served of a history whose database is slow: never as if it were all there is.
 
-The clock jumps when nothing has happened for a while of real time, as databases work in threads of their own.
+The clock jumps when all wait and no thread works, but for the one that the test holds up.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from history.memory import MemoryStore
 from history.stream import Stream
 from machine import Machine, State
 from pubsub.errors import NotNowError
+from tests.patient_clock import patient_clock
 
 START = (0, 0)
 
@@ -30,9 +31,17 @@ class Gate(MemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self.open_gate = threading.Event()
+        self._is_reached = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether the writer stands before it, and will not go on."""
+        return self._is_reached and not self.open_gate.is_set()
 
     def write(self, rows: Iterable[tuple[Any, ...]], streams: Sequence[Stream]) -> int:
+        self._is_reached = True
         self.open_gate.wait()
+        self._is_reached = False
         return super().write(rows, streams)
 
 
@@ -49,14 +58,20 @@ async def opened(gate: Gate) -> AsyncIterator[History]:
         await history.close()
 
 
-@pytest.fixture(autouse=True)
-def patient(mock_clock: MockClock) -> None:
-    mock_clock.autojump_threshold = 0.05
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+def clock(gate: Gate) -> MockClock:
+    return patient_clock(held=lambda: gate.holds)
 
 
 @pytest.mark.parametrize("asked", ["m", JOURNAL])
-async def test_with_nothing_committed_whoever_asks_is_told_to_come_again(asked: str) -> None:
-    gate = Gate()
+async def test_with_nothing_committed_whoever_asks_is_told_to_come_again(
+    gate: Gate, clock: MockClock, asked: str
+) -> None:
     async with opened(gate) as history:
         log, machine = HistoryLog(history), Machine({"On": State()}, id="m")
         history.record(machine)
@@ -70,8 +85,7 @@ async def test_with_nothing_committed_whoever_asks_is_told_to_come_again(asked: 
 
 
 @pytest.mark.parametrize("asked", ["m", JOURNAL])
-async def test_what_is_committed_is_served_and_not_called_the_last(asked: str) -> None:
-    gate = Gate()
+async def test_what_is_committed_is_served_and_not_called_the_last(gate: Gate, clock: MockClock, asked: str) -> None:
     gate.open_gate.set()
     async with opened(gate) as history:
         log, machine = HistoryLog(history), Machine({"On": State()}, id="m")

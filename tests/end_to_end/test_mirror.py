@@ -1,6 +1,6 @@
 """Logs of machines of others: peers and histories together, on the network in memory, and once on libp2p.
 
-The clock jumps when nothing has happened for a while of real time, as databases work in threads of their own.
+The clock jumps when all wait and no database is at work; see `patient_clock`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ PACE = Pace(max_retry=4, probe=4)
 
 
 @pytest.fixture
-def town(nursery: trio.Nursery, mock_clock: MockClock) -> Town:
-    mock_clock.autojump_threshold = 0.002
+def town(nursery: trio.Nursery) -> Town:
     return Town(nursery)
 
 
@@ -78,7 +77,7 @@ async def observed(town: Town, path: Path, peer: Peer, **more: Any) -> AsyncIter
         yield history, own, mirror
 
 
-async def test_a_log_is_complete_where_gossip_is_not(town: Town, tmp_path: Path) -> None:
+async def test_a_log_is_complete_where_gossip_is_not(town: Town, autojump_clock: MockClock, tmp_path: Path) -> None:
     async with open_history("memory:") as theirs:
         machine = front()
         theirs.record(machine)
@@ -107,7 +106,7 @@ def both(ours: History, theirs: History, owner: Peer) -> Any:
     return [(ours, (owner.id, "front")), (theirs, ("", "front"))]
 
 
-async def test_two_observers_have_it_both(town: Town, tmp_path: Path) -> None:
+async def test_two_observers_have_it_both(town: Town, autojump_clock: MockClock, tmp_path: Path) -> None:
     async with open_history("memory:") as theirs:
         machine = front()
         theirs.record(machine)
@@ -126,7 +125,9 @@ async def test_two_observers_have_it_both(town: Town, tmp_path: Path) -> None:
             assert log.counts.rows >= 602
 
 
-async def test_without_a_log_each_row_is_an_update_until_there_is_one(town: Town, tmp_path: Path) -> None:
+async def test_without_a_log_each_row_is_an_update_until_there_is_one(
+    town: Town, autojump_clock: MockClock, tmp_path: Path
+) -> None:
     async with open_history("memory:") as theirs:
         machine = front()
         owner = await town.open(log=HistoryLog(theirs))
@@ -151,7 +152,9 @@ async def test_without_a_log_each_row_is_an_update_until_there_is_one(town: Town
             assert mirror.counts.fallbacks == 1
 
 
-async def test_a_peer_that_serves_nothing_is_recorded_by_updates(town: Town, tmp_path: Path) -> None:
+async def test_a_peer_that_serves_nothing_is_recorded_by_updates(
+    town: Town, autojump_clock: MockClock, tmp_path: Path
+) -> None:
     machine = front()
     owner = await town.open()
     owner.expose(machine)
@@ -165,7 +168,9 @@ async def test_a_peer_that_serves_nothing_is_recorded_by_updates(town: Town, tmp
         assert set(mirror.counts.ended) <= {"none kept", "not connected"}
 
 
-async def test_an_owner_that_restarts_goes_on_in_its_next_epoch(town: Town, tmp_path: Path) -> None:
+async def test_an_owner_that_restarts_goes_on_in_its_next_epoch(
+    town: Town, autojump_clock: MockClock, tmp_path: Path
+) -> None:
     first = await town.open()
     key, url = tmp_path / "key", f"sqlite:///{tmp_path / 'theirs.db'}"
     name = ""
@@ -194,7 +199,9 @@ async def _mirror(history: History, peer: Peer, owner: str) -> None:
         await trio.sleep_forever()
 
 
-async def test_an_observer_that_restarts_asks_only_for_what_it_has_not(town: Town, tmp_path: Path) -> None:
+async def test_an_observer_that_restarts_asks_only_for_what_it_has_not(
+    town: Town, autojump_clock: MockClock, tmp_path: Path
+) -> None:
     async with open_history("memory:") as theirs:
         machine = front()
         theirs.record(machine)
@@ -211,7 +218,7 @@ async def test_an_observer_that_restarts_asks_only_for_what_it_has_not(town: Tow
         assert log.counts.rows < 400
 
 
-async def test_after_a_partition_it_goes_on_where_it_was(town: Town, tmp_path: Path) -> None:
+async def test_after_a_partition_it_goes_on_where_it_was(town: Town, autojump_clock: MockClock, tmp_path: Path) -> None:
     async with open_history("memory:") as theirs:
         machine = front()
         theirs.record(machine)
@@ -234,7 +241,7 @@ async def test_after_a_partition_it_goes_on_where_it_was(town: Town, tmp_path: P
 
 @pytest.mark.parametrize("steps", [5, 200], ids=["a shorter log", "a longer log"])
 async def test_an_owner_that_lost_its_database_begins_anew_and_both_logs_stay(
-    town: Town, tmp_path: Path, steps: int
+    town: Town, autojump_clock: MockClock, tmp_path: Path, steps: int
 ) -> None:
     first = await town.open()
     key = tmp_path / "key"
@@ -267,7 +274,7 @@ async def test_an_owner_that_lost_its_database_begins_anew_and_both_logs_stay(
 
 @pytest.mark.parametrize("steps", [0, 80], ids=["less than before", "something else"])
 async def test_an_owner_that_went_back_to_an_older_database_begins_anew_and_both_logs_stay(
-    town: Town, tmp_path: Path, steps: int
+    town: Town, autojump_clock: MockClock, tmp_path: Path, steps: int
 ) -> None:
     first = await town.open()
     key, url = tmp_path / "key", f"sqlite:///{tmp_path / 'theirs.db'}"
@@ -314,7 +321,7 @@ class Liar:
         return [(after[0] + 1, 1, b"\1nonsense")], True
 
 
-async def test_nonsense_is_refused_and_harms_nobody(town: Town, tmp_path: Path) -> None:
+async def test_nonsense_is_refused_and_harms_nobody(town: Town, autojump_clock: MockClock, tmp_path: Path) -> None:
     liar = Liar()
     owner = await town.open(log=liar)
     owner.expose(front())
@@ -328,7 +335,9 @@ async def test_nonsense_is_refused_and_harms_nobody(town: Town, tmp_path: Path) 
         assert liar.asked < asked + 5  # it asks less and less
 
 
-async def test_a_history_that_fails_is_not_taken_for_none(town: Town, tmp_path: Path) -> None:
+async def test_a_history_that_fails_is_not_taken_for_none(
+    town: Town, autojump_clock: MockClock, tmp_path: Path
+) -> None:
     async with open_history("memory:") as theirs:
         machine = front()
         theirs.record(machine)
@@ -344,7 +353,7 @@ async def test_a_history_that_fails_is_not_taken_for_none(town: Town, tmp_path: 
             assert ours.questions.machines() == []
 
 
-async def test_what_goes_wrong_in_the_block_comes_out_as_it_is(town: Town) -> None:
+async def test_what_goes_wrong_in_the_block_comes_out_as_it_is(town: Town, autojump_clock: MockClock) -> None:
     owner = await town.open()
     async with open_history("memory:") as ours:
         with pytest.raises(KeyError, match="mine"):
@@ -363,7 +372,7 @@ async def test_on_libp2p(tmp_path: Path) -> None:
         machine = front()
         theirs.record(machine)
         owner.expose(machine)
-        with trio.fail_after(60):
+        with trio.fail_after(120):
             replica = await own.replica("front")
             async with open_mirror(ours, own, replica) as mirror:
                 for _ in range(5):

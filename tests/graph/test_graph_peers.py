@@ -26,6 +26,7 @@ from pubsub.opening import open_peer
 from pubsub.parameters import Parameters
 from pubsub.peer import Peer
 from pubsub.transport import MemoryNetwork, Steady
+from tests.pubsub.transports import seeded
 
 DOOR = Schema({"Open": State(), "Locked": State(remove=("Open",))})
 LIGHT = Schema({"On": State()})
@@ -58,7 +59,7 @@ class Town:
         return peer
 
     async def _hold(self, exposed: Sequence[Machine], options: dict[str, Any], task_status: Any) -> None:
-        async with open_peer("test", transport=self.transport, **options) as peer:
+        async with open_peer("test", transport=self.transport, **{**seeded(), **options}) as peer:
             for machine in exposed:
                 peer.expose(machine)
             self.ends[peer.id] = trio.Event()

@@ -26,6 +26,7 @@ from pubsub.opening import open_peer
 from pubsub.peer import Listener, Peer
 from pubsub.transport import Connection, MemoryNetwork, MemoryTransport, Steady, TransportError
 from pubsub.transport.contract import Judge
+from tests.pubsub.transports import seeded
 
 DOOR = Schema({"Open": State(), "Locked": State(remove=("Open",))})
 
@@ -78,7 +79,7 @@ class Town:
 
     def peer(self, *to: Peer, **options: Any) -> Any:
         connect = [address for other in to for address in other.addresses]
-        return open_peer("test", connect=connect, transport=self.transport, **options)
+        return open_peer("test", connect=connect, transport=self.transport, **{**seeded(), **options})
 
     async def open(self, *to: Peer, **options: Any) -> Peer:
         peer: Peer = await self.nursery.start(self._hold, to, options)

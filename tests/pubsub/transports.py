@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -14,13 +15,20 @@ from pubsub.messages import Parcel, Summary
 from pubsub.transport import Connection, Overrun, Transport
 
 OWNER = Identity(b"o" * 32)
+PATIENCE = 120.0  # s for anything at all on real sockets: a bound, not a measure
+BEGINNING = 1_700_000_000_000  # ms since 1970; any time would do
 
 
 async def until(holds: Callable[[], object]) -> None:
-    """Wait for what is to come, at most 20 s."""
-    with trio.fail_after(20):
+    """Wait for what is to come."""
+    with trio.fail_after(PATIENCE):
         while not holds():  # noqa: ASYNC110 - nobody rings an event for it
             await trio.sleep(0.01)
+
+
+def seeded() -> dict[str, Any]:
+    """Return the options of `open_peer` with which the seed of the run and the virtual time decide everything."""
+    return {"entropy": random.randbytes, "wall": lambda: BEGINNING + round(1000 * trio.current_time())}
 
 
 async def connect(left: Transport[Any], right: Transport[Any]) -> tuple[Connection[Any], Connection[Any]]:
