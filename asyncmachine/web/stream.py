@@ -45,6 +45,7 @@ class Stream:
         self._slow = slow
         self._ping = ping
         self.was_slow = False
+        self._is_ending = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Tell it what happens, until it goes, or is too slow, or the feed ends."""
@@ -54,7 +55,8 @@ class Stream:
                 async def wait_for_the_end() -> None:
                     while (await receive())["type"] != "http.disconnect":
                         pass
-                    nursery.cancel_scope.cancel()
+                    if not self._is_ending:  # else it comes of the last word, which is still being sent
+                        nursery.cancel_scope.cancel()
 
                 nursery.start_soon(wait_for_the_end)
                 await self._tell(send)
@@ -68,6 +70,7 @@ class Stream:
             data: bytes | None = b": still here\n\n"
             with trio.move_on_after(self._ping):
                 data = await self._client.next()
+            self._is_ending = data is None
             with trio.move_on_after(self._slow) as patience:
                 await send({"type": "http.response.body", "body": data or b"", "more_body": data is not None})
             if patience.cancelled_caught:

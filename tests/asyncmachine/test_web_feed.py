@@ -208,6 +208,28 @@ async def test_one_that_goes_is_forgotten(autojump_clock: MockClock) -> None:
         assert hub.clients == 0
 
 
+async def test_the_last_word_is_sent_to_its_end(autojump_clock: MockClock) -> None:
+    """Hypercorn says that the client is gone while it closes the connection: that must not keep it from closing it."""
+    told, gone = list[Any](), trio.Event()
+
+    async def receive() -> dict[str, Any]:
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body" and not message["more_body"]:
+            gone.set()
+            await trio.sleep(1)
+        told.append(message)
+
+    async with am.open_history("memory:") as history:
+        hub = Hub(page_over(history).source, trio.to_thread.run_sync, room=FEED)
+        client = Client(FEED)
+        client.close()
+        await Stream(hub, client)({}, receive, send)
+    assert told[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
+
+
 async def test_a_client_that_never_reads_slows_nobody(tmp_path: Path) -> None:
     """Over a real socket: it asks for the feed, and takes nothing of it. Machines and other clients go on."""
     async with am.open_history(f"sqlite:///{tmp_path / 'h.db'}") as history:
