@@ -24,8 +24,8 @@ import trio
 from benchmarks.harness import RUNS, Report
 from history import History, open_history, open_store
 from history.codec import WRITTEN, encode_ticks
+from history.connections import PRAGMAS
 from history.questions import Questions
-from history.sql import PRAGMAS
 from history.stream import Identity, Stream
 from machine import Machine, Schema, State
 

@@ -2,70 +2,31 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from typing import Any, TypeVar
 
 import trio
 
-from history.answers import Diff, Interval, MachineInfo, Moment, Network, Record
-from history.directory import Name
+from history.asking import Asking
 from history.errors import HistoryError, QuestionError, StorageError
-from history.hlc import MAX_SKEW, HybridClock
+from history.hlc import HybridClock
 from history.journals import Journals
 from history.log import START, LogRow, Place
 from history.logs import Logs
-from history.memory import MemoryStore
-from history.questions import LAST, Page, Questions
+from history.moments import LAST
 from history.recorder import Filter, Recorder
-from history.retention import Retention, check_limits
+from history.retention import Retention
+from history.statistics import Statistics
 from history.store import Store
 from history.stream import Mapper
-from history.times import When
 from history.writer import Limits, Writer
 from machine import Machine, Reader, Snapshot
-from machine.beside import beside
 
-logger = logging.getLogger("asyncmachine.history")
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    """What a history has done. Numbers of transitions, but for ``blocked`` (seconds that producers were held up).
-
-    ``appended`` = ``committed`` + ``lost`` + ``encode_errors`` + ``waiting``; ``dropped`` were never taken, because the
-    buffer was full. Of logs of others: ``pulled`` rows were stored, ``pulled_missing`` ones between them nobody has any
-    more, and ``refused_pages`` were wrong; ``earlier_logs`` are kept of owners that have another database now. Of ours,
-    ``cut_rows`` were given without arguments, which were too large, and ``unsent_rows`` are too large without them.
-    """
-
-    recorders: int
-    appended: int
-    committed: int
-    waiting: int
-    batches: int
-    dropped: int
-    lost: int
-    write_errors: int
-    encode_errors: int
-    blocked: float
-    pruned: int
-    skewed_stamps: int
-    failing: str | None
-    pulled: int
-    pulled_missing: int
-    refused_pages: int
-    cut_rows: int
-    unsent_rows: int
-    earlier_logs: int
-
-
-class History:
+class History(Asking):
     """Record machines, and ask about their past. Made by `open_history`.
 
     All questions of `Questions` are async methods here; ``questions`` is the synchronous form, for other threads and
@@ -75,16 +36,11 @@ class History:
     def __init__(
         self, store: Store, clock: HybridClock, limits: Limits, on_error: Callable[[HistoryError], None]
     ) -> None:
-        self.store = store
+        super().__init__(store, clock)
         self.clock = clock
-        self.questions = Questions(store, clock.latest)
         self._on_error = on_error
         self._token = trio.lowlevel.current_trio_token()
-        self._committed = trio.Event()
         self._recorders: dict[Recorder, bool] = {}  # whether it is beside others of its machine
-        self._closed = self._gone = False  # takes nothing more; answers nothing more
-        self._asking = 0  # questions and followers under way
-        self._answered = trio.Event()
         self._retention = Retention(self)
         self._logs = Logs(self)
         self.journals = Journals(self, self._logs)
@@ -233,9 +189,15 @@ class History:
     # -- retention
 
     async def prune(self, *, max_age: Any = None, max_rows: int | None = None) -> int:
-        """Let go of what is older than `max_age` or beyond `max_rows` per machine; return how many rows that were.
+        """Let go of what is older than `max_age` or beyond `max_rows`; return how many rows that were, of graphs too.
 
-        The last row before the horizon stays as the base, so that `as_of` is right from the horizon on.
+        Of a machine the last row before the horizon stays as the base, so that `as_of` is right from the horizon on.
+        Of a graph, only what is gone is let go of.
+
+        Args:
+            max_age: a span such as ``"30d"``: since the transition; of a graph, since a vertex or an edge went.
+            max_rows: rows of each machine; and of each graph, vertices and edges together that are gone. Those that are
+                there stay, however many, and are not counted.
         """
         self._alive()
         return await self._retention.prune(max_age=max_age, max_rows=max_rows)
@@ -307,129 +269,6 @@ class History:
         await done.wait()
         return future.result()
 
-    # -- questions
-
-    async def machines(self) -> list[MachineInfo]:
-        """See `Questions.machines`."""
-        return await self._ask(self.questions.machines)
-
-    async def as_of(self, machine: Name, at: When | None = None) -> Moment:
-        """See `Questions.as_of`."""
-        return await self._ask(self.questions.as_of, machine, at)
-
-    async def network(self, at: When | None = None, machines: Name | Iterable[Name] | None = None) -> Network:
-        """See `Questions.network`."""
-        return await self._ask(self.questions.network, at, machines)
-
-    async def diff(
-        self, t1: When, t2: When | None = None, machines: Name | Iterable[Name] | None = None
-    ) -> dict[str, Diff]:
-        """See `Questions.diff`."""
-        return await self._ask(self.questions.diff, t1, t2, machines)
-
-    async def page(self, limit: int = 50, **question: Any) -> Page:
-        """See `Questions.page`."""
-        return await self._ask(self.questions.page, limit, **question)
-
-    async def between(
-        self, t1: When | None = None, t2: When | None = None, machines: Name | Iterable[Name] | None = None, **more: Any
-    ) -> AsyncGenerator[Record, None]:
-        """Yield what `Questions.between` yields, a few hundred at a time."""
-        iterator = await self._ask(self.questions.between, t1, t2, machines, **more)
-        while chunk := await self._ask(_take, iterator, 500):
-            for record in chunk:
-                yield record
-
-    async def intervals(
-        self, machine: Name, state: str, t1: When | None = None, t2: When | None = None
-    ) -> list[Interval]:
-        """Return what `Questions.intervals` yields, as a list."""
-        return await self._ask(lambda: list(self.questions.intervals(machine, state, t1, t2)))
-
-    async def activated_between(self, machine: Name, state: str, t1: When, t2: When | None = None) -> bool:
-        """See `Questions.activated_between`."""
-        return await self._ask(self.questions.activated_between, machine, state, t1, t2)
-
-    async def deactivated_between(self, machine: Name, state: str, t1: When, t2: When | None = None) -> bool:
-        """See `Questions.deactivated_between`."""
-        return await self._ask(self.questions.deactivated_between, machine, state, t1, t2)
-
-    async def active_between(self, machine: Name, state: str, t1: When, t2: When | None = None) -> bool:
-        """See `Questions.active_between`."""
-        return await self._ask(self.questions.active_between, machine, state, t1, t2)
-
-    async def inactive_between(self, machine: Name, state: str, t1: When, t2: When | None = None) -> bool:
-        """See `Questions.inactive_between`."""
-        return await self._ask(self.questions.inactive_between, machine, state, t1, t2)
-
-    async def uptime(
-        self, state: str, t1: When, t2: When | None = None, machines: Name | Iterable[Name] | None = None
-    ) -> float:
-        """See `Questions.uptime`."""
-        return await self._ask(self.questions.uptime, state, t1, t2, machines)
-
-    async def cause(self, record: Record) -> Record | None:
-        """See `Questions.cause`."""
-        return await self._ask(self.questions.cause, record)
-
-    async def effects(self, record: Record) -> list[Record]:
-        """See `Questions.effects`."""
-        return await self._ask(self.questions.effects, record)
-
-    async def changes(
-        self, since: When | Record | None = None, machines: Name | Iterable[Name] | None = None
-    ) -> AsyncGenerator[Record, None]:
-        """Yield past records, then live ones as they are committed: each once, in the order in which they came in.
-
-        Args:
-            since: a moment; or the last record that was seen, to go on behind it; None: from now on.
-            machines: one, several, or all.
-
-        Ends when the history is closed; closing waits a while (``closing``, see `Limits`) for who lags behind. Who may
-        stop before the end puts it into ``async with contextlib.aclosing(…)``.
-        """
-        self._begin()
-        try:
-            low = None
-            if isinstance(since, Record):
-                after = since.id
-            else:
-                low = None if since is None else await self._ask(self.questions._at, since)
-                after = await self._ask(self._position, low)
-            while not self._gone:
-                committed, finished = self._committed, self.writer.finished
-                records = await self._ask(self.questions.feed, after, 1000, machines)
-                for record in records:
-                    after = record.id
-                    if low is None or record.at > low:
-                        yield record
-                if not records:
-                    if finished:
-                        return
-                    await committed.wait()
-        finally:
-            self._end()
-
-    def _position(self, since: When | None) -> int:
-        return self.store.last_id() if since is None else self.questions.position(since)
-
-    async def _ask(self, question: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        if self._gone:
-            self._alive()
-        self._begin()
-        try:
-            return await trio.to_thread.run_sync(lambda: question(*args, **kwargs))
-        finally:
-            self._end()
-
-    def _begin(self) -> None:
-        self._asking += 1
-
-    def _end(self) -> None:
-        self._asking -= 1
-        if not self._asking:
-            self._answered.set()
-
     # -- between threads
 
     def _call_soon(self, function: Callable[..., object], *args: object) -> None:
@@ -441,17 +280,8 @@ class History:
     def _commit_from_thread(self) -> None:
         self._call_soon(self.announce)
 
-    def announce(self) -> None:
-        """Wake who waits for rows: there are new ones."""
-        committed, self._committed = self._committed, trio.Event()
-        committed.set()
-
     def _error_from_thread(self, error: StorageError) -> None:
         self._call_soon(self._on_error, error)
-
-    def _alive(self) -> None:
-        if self._closed:
-            raise HistoryError("this history is closed: open it again with open_history")
 
     async def close(self) -> None:
         """Stop recording, write what waits, let go of the database. Doing it twice is doing it once."""
@@ -469,77 +299,3 @@ class History:
                     await self._answered.wait()
             self._gone = True
             await trio.to_thread.run_sync(self.store.close)
-
-
-@asynccontextmanager
-async def open_history(
-    url: str = "",
-    *,
-    now: Callable[[], int] = time.time_ns,
-    max_skew: int = MAX_SKEW,
-    max_age: Any = None,
-    max_rows: int | None = None,
-    prune_every: float = 60.0,
-    on_error: Callable[[HistoryError], None] | None = None,
-    **limits: Any,
-) -> AsyncIterator[History]:
-    """Open a history, and close it at the end: what was recorded by then is written.
-
-    Args:
-        url: ``sqlite:///file.db``, ``sqlite://`` (in memory), ``postgresql+psycopg://…``, ``memory:`` (no SQL); by
-            default a file in the user's data directory.
-        now: the wall clock, ns since 1970 in UTC.
-        max_skew: ns that a stamp from elsewhere may be ahead of it.
-        max_age, max_rows: retention, in the background: a span such as ``"30d"``, and rows per machine.
-        prune_every: seconds between two looks at it.
-        on_error: called in the trio thread with each trouble of the database; logged in any case.
-        **limits: see `Limits`.
-
-    Raises:
-        StorageError: it cannot be opened. VersionError: it is newer than this program.
-    """
-    store = open_store(url)
-    try:
-        chosen = Limits(**limits)
-    except TypeError as exc:
-        raise QuestionError(f"{exc}: open_history takes the options of Limits: {', '.join(Limits.__slots__)}") from None
-    if min(chosen.buffer, chosen.batch) < 1 or chosen.overflow not in ("block", "drop"):
-        raise QuestionError("buffer and batch must be at least 1, and overflow 'block' or 'drop'")
-    check_limits(max_age, max_rows)
-    clock = HybridClock(now, max_skew)
-    try:
-        clock.resume(await trio.to_thread.run_sync(store.open))
-    except BaseException:
-        store.close()
-        raise
-    history = History(store, clock, chosen, (lambda error: None) if on_error is None else on_error)
-    history.writer.start()
-    try:
-        async with beside() as nursery:
-            if max_age is not None or max_rows is not None:
-                nursery.start_soon(history._retention.run, max_age, max_rows, prune_every)
-            yield history
-    finally:
-        await history.close()
-
-
-def open_store(url: str = "", *, read_only: bool = False) -> Store:
-    """Return the store of a URL, not opened yet; see `open_history`. ``read_only``: nothing of it is ever changed."""
-    if url == "memory:":
-        return MemoryStore()
-    from history.sql import SqlStore  # 0.2 s, and only who asks for a database pays
-
-    return SqlStore(url or default_url(), read_only=read_only)
-
-
-def default_url() -> str:
-    """Return the URL of the file in the user's data directory."""
-    from history.places import data_directory
-
-    return f"sqlite:///{data_directory() / 'history.db'}"
-
-
-def _take(iterator: Any, count: int) -> list[Record]:
-    from itertools import islice
-
-    return list(islice(iterator, count))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import chain, islice
 from typing import Any
@@ -15,10 +15,27 @@ from sqlalchemy.dialects import postgresql, sqlite
 from history import tables
 from history.codec import WRITTEN, RecordedSchema
 from history.errors import StorageError
-from history.stream import Identity
+from history.stream import Identity, Stream
 
 T = tables.transition
 BLOCKS = (1000, 50)  # rows of one statement: at most 16,000 values; SQLite takes 32,766
+M = tables.machine
+_b = sa.bindparam
+_STANDING = (
+    sa.update(M)
+    .where(M.c.id == _b("b_id"))
+    .values(
+        schema_hash=_b("b_schema"),
+        tags=_b("b_tags"),
+        parent=_b("b_parent"),
+        first_at=sa.case((M.c.first_at == 0, _b("b_first")), else_=M.c.first_at),
+        horizon=sa.case((M.c.first_at == 0, _b("b_first")), else_=M.c.horizon),
+        last_at=_b("b_last"),
+        seq=_b("b_seq"),
+        machine_tick=_b("b_tick"),
+        ticks=_b("b_ticks"),
+    )
+)
 NULLABLE = [place for place, name in enumerate(WRITTEN) if T.c[name].nullable]
 
 
@@ -68,6 +85,29 @@ class Inserts:
             self.schema(connection, schema)
         values = [{"machine_id": machine, "at": at, "schema_hash": schema.hash} for machine, at, schema in periods]
         connection.execute(self.insert(tables.machine_schema).on_conflict_do_nothing(), values)
+
+    def standings(self, connection: sa.Connection, streams: Sequence[Stream]) -> None:
+        """Note where the machines of streams stand now."""
+        if not streams:
+            return
+        values = []
+        for stream in streams:
+            known = stream.known
+            assert known is not None
+            values.append(
+                {
+                    "b_id": known.machine_id,
+                    "b_schema": known.schema_hash,
+                    "b_tags": json.dumps(stream.identity.tags),
+                    "b_parent": stream.identity.parent,
+                    "b_first": stream.periods[0][0] if stream.periods else known.last_at,
+                    "b_last": known.last_at,
+                    "b_seq": known.seq,
+                    "b_tick": known.machine_tick,
+                    "b_ticks": known.ticks,
+                }
+            )
+        connection.execute(_STANDING, values)
 
     def rows(self, connection: sa.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
         """Insert rows in the order of `WRITTEN`; they may still be in the making."""

@@ -1,27 +1,20 @@
 """The SQL store: SQLite in a file or in memory, PostgreSQL by URL.
 
 Tables and questions are SQLAlchemy Core. The one hot INSERT is compiled once and executed many-fold on a connection
-that the writer keeps; on PostgreSQL it is a COPY. Readers have connections of their own and never wait for the writer.
+that the writer keeps; on PostgreSQL it is a COPY, see `history.inserts`. Readers have connections of their own.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
-import threading
-import time
-from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
-from sqlalchemy.pool import StaticPool
 
 from history import statements, tables
 from history.codec import LOW, RecordedSchema, Row, Standing, unpack_masks
+from history.connections import Connections
 from history.errors import StorageError
 from history.graphs import Graphs
 from history.inserts import Inserts
@@ -32,23 +25,13 @@ from history.sql_logs import rewind, write_logs
 from history.statements import Statement
 from history.store import EVERY, Condition, MachineRow, Mark, Store
 from history.stream import Known, Stream
-from history.versions import bring_up, check_newest, version_of
 
 T = tables.transition
 M = tables.machine
-LISTS = frozenset(("machines", "names"))  # values that are lists
 _MINE = (M.c.owner == sa.bindparam("of_owner")) & (M.c.name == sa.bindparam("of_name"))
 BEGIN_EPOCH = sa.update(M).where(_MINE).values(epoch=M.c.epoch + 1)
 OF_NAME = sa.select(M).where(_MINE)
 CHUNK = 5000  # rows that a reader holds at a time
-FAILURES = (SQLAlchemyError, sqlite3.Error, OSError)
-READERS = 5  # connections to a file that wait for the next question
-PRAGMAS = {
-    "synchronous": "FULL",  # what sync() acknowledged survives a power cut too; batches make it cheap
-    "wal_autocheckpoint": "10000",  # pages; measured: a third faster than the default of 1000
-    "cache_size": "-65536",  # KiB
-    "busy_timeout": "5000",  # ms
-}
 
 
 class SqlStore(Store):
@@ -60,141 +43,30 @@ class SqlStore(Store):
     """
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
-        try:
-            parsed = sa.make_url(url)
-        except ArgumentError:
-            raise StorageError(
-                f"{url!r} is no database URL: write sqlite:///file.db or postgresql+psycopg://…"
-            ) from None
-        self.url = parsed.render_as_string(hide_password=True)
-        self.dialect = parsed.get_backend_name()
-        if self.dialect not in ("sqlite", "postgresql"):
-            raise StorageError(f"{self.url}: only sqlite and postgresql are known, not {self.dialect}")
-        self.path = (
-            parsed.database if self.dialect == "sqlite" and parsed.database not in (None, "", ":memory:") else None
-        )
-        self._in_memory = self.dialect == "sqlite" and self.path is None
-        options: dict[str, Any] = {}
-        if self._in_memory:
-            options = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
-        elif self.dialect == "postgresql":
-            options = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
-            if read_only:
-                # beside those of the address, which may say in which schema it is
-                given = parsed.query.get("options", ())
-                asked = (given,) if isinstance(given, str) else given
-                options["connect_args"]["options"] = " ".join((*asked, "-c default_transaction_read_only=on"))
-        elif read_only:
-            options = {"creator": self._connect_to_read}
-        self._read_only = read_only
-        try:
-            self.engine = sa.create_engine(parsed, **options)
-        except (NoSuchModuleError, ImportError) as exc:
-            raise StorageError(f"{self.url} needs a driver that is not installed: {exc}") from None
-        if self.dialect == "sqlite":
-            sa.event.listen(self.engine, "connect", _prepare_sqlite)
-        # one connection for all in memory; else readers and the writer are apart
-        self._lock: Any = threading.RLock() if self._in_memory else nullcontext()
-        self._writer: sa.Connection | None = None
-        self._readers: deque[sqlite3.Connection] = deque()  # of a file; those that nobody reads with just now
+        self._connections = connections = Connections(url, read_only=read_only)
+        self.url, self.path, self.engine = connections.url, connections.path, connections.engine
+        self.dialect = connections.dialect
+        self._writing, self._reading, self._ask = connections.writing, connections.reading, connections.ask
         self.generation = -1
         self._schemas: dict[str, RecordedSchema] = {}
         self._inserts = Inserts(self.dialect, self.url)
         self.graphs: Graphs = SqlGraphs(self._inserts, self._writing, self._ask)
         self._life = 0
 
-    # -- opening
-
     def open(self) -> int:
         """Create or migrate what is needed; see `Store`."""
-        with self._lock, self._told("open"):
-            if self.path is not None and not self.path.startswith("file:") and not self._read_only:
-                Path(self.path).parent.mkdir(parents=True, exist_ok=True)
-            with self.engine.connect() as connection:
-                if self._read_only:
-                    check_newest(connection, self.url)
-                else:
-                    bring_up(connection, self.url)
-            if self.path is not None and not self._read_only:
-                self._begin_wal()  # only now that it is known to be ours
-            with self.engine.connect() as connection:
-                lasts = (sa.func.max(M.c.last_at), sa.func.max(tables.graph_life.c.last))
-                return max(connection.scalar(sa.select(last)) or 0 for last in lasts)
-
-    def _connect_to_read(self) -> sqlite3.Connection:
-        """Return a connection that cannot write. Of a file that nobody has open, on a disk that is read-only, too."""
-        assert self.path is not None
-        uri = f"{Path(self.path).absolute().as_uri()}?mode=ro"
-        made = sqlite3.connect(uri, uri=True, check_same_thread=False)
-        try:
-            made.execute("SELECT 1 FROM sqlite_master").fetchone()
-        except sqlite3.OperationalError:
-            made.close()
-            log = Path(f"{self.path}-wal")
-            if log.exists() and log.stat().st_size:
-                raise  # without its log it would be another one
-            made = sqlite3.connect(f"{uri}&immutable=1", uri=True, check_same_thread=False)
-        return made
-
-    def _begin_wal(self) -> None:
-        """Have readers never wait for the writer. Two who ask for it at once both fail at once, without waiting."""
-        deadline = time.monotonic() + int(PRAGMAS["busy_timeout"]) / 1000
-        while True:
-            try:
-                with self.engine.connect() as connection:
-                    connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-            except OperationalError as exc:
-                if "locked" not in str(exc.orig) or time.monotonic() >= deadline:
-                    raise
-                time.sleep(0.01)
-            else:
-                return
+        self._connections.open()
+        with self._reading("open") as connection:
+            lasts = (sa.func.max(M.c.last_at), sa.func.max(tables.graph_life.c.last))
+            return max(connection.scalar(sa.select(last)) or 0 for last in lasts)
 
     def close(self) -> None:
         """Close all connections."""
-        with self._lock:
-            self._forget_writer()
-            while self._readers:
-                self._readers.pop().close()
-            self.engine.dispose()
+        self._connections.close()
 
-    @contextmanager
-    def _told(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except FAILURES as exc:
-            raise self._failure(what, exc) from exc
-
-    def _failure(self, what: str, exc: Exception) -> StorageError:
-        cause = exc.orig if isinstance(exc, DBAPIError) else exc
-        return StorageError(f"cannot {what} {self.url}: {_hint(str(cause).strip())}")
-
-    @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        """Yield the writer's connection in a transaction; after an error it is given up for a new one."""
-        with self._lock, self._told("write to"):
-            if self._writer is None:
-                self._writer = self.engine.connect()
-            try:
-                with self._writer.begin():
-                    if self.dialect == "postgresql":
-                        # ids in the order of commits, also with several writers: followers read by id
-                        self._writer.exec_driver_sql("SELECT pg_advisory_xact_lock(7165001)")
-                    yield self._writer
-            except BaseException:
-                self._forget_writer()
-                raise
-
-    def _forget_writer(self) -> None:
-        writer, self._writer = self._writer, None
-        if writer is not None and self._in_memory:
-            writer.close()  # the one connection there is holds all the data
-        elif writer is not None:
-            try:
-                writer.invalidate()
-                writer.close()
-            except SQLAlchemyError:
-                return  # it was gone already: that is what it is being given up for
+    def exists(self) -> bool:
+        """Tell whether there is a history; see `Store`."""
+        return self._connections.exists()
 
     # -- the writer's side
 
@@ -230,7 +102,7 @@ class SqlStore(Store):
                 if stream.periods:
                     assert stream.known is not None
                     self._inserts.periods(connection, [(stream.known.machine_id, *period) for period in stream.periods])
-            self._save_machines(connection, streams)
+            self._inserts.standings(connection, streams)
             last = connection.scalar(sa.select(sa.func.max(T.c.id))) or 0
         self.generation += any(stream.periods for stream in streams) and self.generation >= 0
         return last
@@ -249,44 +121,6 @@ class SqlStore(Store):
         with self._writing() as connection:
             rewind(connection, self._inserts, owner, name)
 
-    def _save_machines(self, connection: sa.Connection, streams: Sequence[Stream]) -> None:
-        if not streams:
-            return
-        b = sa.bindparam
-        statement = (
-            sa.update(M)
-            .where(M.c.id == b("b_id"))
-            .values(
-                schema_hash=b("b_schema"),
-                tags=b("b_tags"),
-                parent=b("b_parent"),
-                first_at=sa.case((M.c.first_at == 0, b("b_first")), else_=M.c.first_at),
-                horizon=sa.case((M.c.first_at == 0, b("b_first")), else_=M.c.horizon),
-                last_at=b("b_last"),
-                seq=b("b_seq"),
-                machine_tick=b("b_tick"),
-                ticks=b("b_ticks"),
-            )
-        )
-        values = []
-        for stream in streams:
-            known = stream.known
-            assert known is not None
-            values.append(
-                {
-                    "b_id": known.machine_id,
-                    "b_schema": known.schema_hash,
-                    "b_tags": json.dumps(stream.identity.tags),
-                    "b_parent": stream.identity.parent,
-                    "b_first": stream.periods[0][0] if stream.periods else known.last_at,
-                    "b_last": known.last_at,
-                    "b_seq": known.seq,
-                    "b_tick": known.machine_tick,
-                    "b_ticks": known.ticks,
-                }
-            )
-        connection.execute(statement, values)
-
     def prune(self, machine_id: int, before: int, limit: int) -> int:
         """Delete old rows; see `Store`."""
         old = sa.select(T.c.id).where(T.c.machine_id == machine_id, T.c.at < before).order_by(T.c.at).limit(limit)
@@ -297,57 +131,6 @@ class SqlStore(Store):
         return count
 
     # -- the readers' side
-
-    def exists(self) -> bool:
-        """Tell whether there is a history; see `Store`."""
-        if self.path is None:
-            with self._reading() as connection:
-                return version_of(connection) is not None
-        if not Path(self.path).exists():
-            return False
-        # not through the engine, whose pragmas would turn somebody else's file to WAL
-        with (
-            self._told("read"),
-            closing(sqlite3.connect(f"{Path(self.path).absolute().as_uri()}?mode=ro", uri=True)) as c,
-        ):
-            found = c.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
-        return found is not None
-
-    @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
-        with self._lock, self._told("read"), self.engine.connect() as connection:
-            yield connection
-
-    def _ask(self, statement: Statement, **values: Any) -> Sequence[Sequence[Any]]:
-        """Return all rows that a statement finds; of a file by the driver itself, which is several times as fast."""
-        if self.path is None or not LISTS.isdisjoint(values):  # a list is SQLAlchemy's to spell out
-            with self._reading() as connection:
-                return connection.execute(statement.clause, values).all()
-        try:
-            reader = self._readers.pop()
-        except IndexError:
-            reader = self._new_reader()
-        try:
-            found = reader.execute(statement.text, {**statement.constants, **values}).fetchall()
-        except BaseException as exc:
-            reader.close()
-            if isinstance(exc, FAILURES):
-                raise self._failure("read", exc) from exc
-            raise
-        if len(self._readers) < READERS:
-            self._readers.append(reader)
-        else:
-            reader.close()
-        return found
-
-    def _new_reader(self) -> sqlite3.Connection:
-        """Return a connection as the engine makes them, that is ours alone."""
-        with self._told("read"):
-            made = self.engine.raw_connection()
-            reader = made.driver_connection
-            assert isinstance(reader, sqlite3.Connection)
-            made.detach()  # no longer the pool's
-            return reader
 
     def _rows(self, statement: Statement, **values: Any) -> list[Row]:
         return [Row._make(row) for row in self._ask(statement, **values)]
@@ -530,22 +313,3 @@ class SqlStore(Store):
 def _machine_row(row: Sequence[Any]) -> MachineRow:
     tags, (pulled, life) = tuple(json.loads(row[4])), row[-2:]
     return MachineRow(*row[:4], tags, *row[5:-2], bool(pulled), life)  # type: ignore[call-arg]
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    cursor = connection.cursor()
-    for name, value in PRAGMAS.items():
-        cursor.execute(f"PRAGMA {name}={value}")
-    cursor.close()
-
-
-def _hint(problem: str) -> str:
-    hints = {
-        "unable to open database file": "the folder does not exist, or may not be written to",
-        "file is not a database": "this file is something else: name another one",
-        "attempt to write a readonly database": "the file is read-only: change its permissions, or name another one",
-        "database is locked": "another program is writing to it: one writer at a time",
-        "database or disk is full": "make room; until then rows wait in memory",
-    }
-    hint = next((h for text, h in hints.items() if text in problem), "")
-    return f"{problem} ({hint})" if hint else problem

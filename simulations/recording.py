@@ -22,8 +22,8 @@ from typing import Any, cast
 
 from history.codec import RecordedSchema
 from history.errors import HistoryError
-from history.history import open_store
 from history.hlc import HybridClock
+from history.opening import open_store
 from history.recorder import Recorder
 from history.stream import Base, Identity, Stream
 from history.writer import Writer

@@ -70,7 +70,7 @@ def _check_ours(path: Path) -> None:
 
 def _machines(url: str) -> list[MachineRow] | None:
     """Return the machines of a history; none if nothing is there; None if it is no history."""
-    from history.history import open_store  # which loads the database's library
+    from history.opening import open_store  # which loads the database's library
 
     store = open_store(url)
     path = getattr(store, "path", None)
