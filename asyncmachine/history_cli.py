@@ -6,10 +6,12 @@ colours in a pipe. Programs get JSON lines with ``--json``, in which ``…at`` i
 the same as ISO 8601. `docs/history.md` lists the keys; they only ever grow in number.
 """
 
+from __future__ import annotations
+
 import io
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -17,34 +19,21 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
-from rich.text import Text
 
-from asyncmachine.command import history_option
+from asyncmachine import history_tables as tables
+from asyncmachine.command import failing, history_option
 from asyncmachine.history_view import (
-    TextTable,
-    bar,
-    console,
     diff_json,
     interval_json,
+    machine_json,
     moment_json,
     print_hint,
     print_lines,
-    safe,
     size_text,
-    span_text,
-    time_or,
     times,
 )
 from asyncmachine.stored import opened_store
-from history import (
-    HistoryError,
-    QuestionError,
-    Questions,
-    Record,
-    export_file,
-    format_time,
-)
+from history import QuestionError, Questions, export_file, format_time
 from history.codec import KINDS
 from history.export import FORMATS, Format, as_row, check_format, export, format_of, watched
 from history.store import Store
@@ -53,30 +42,13 @@ LIMIT = 50  # lines that a person gets, unless more are asked for
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 
-class _Failed(click.ClickException):
-    """One line on stderr, and a status: 1, the world's fault."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(safe(" ".join(str(error).split())))
-
-
-class _Misasked(_Failed):
-    """The same with a status of 2: the fault of who asked."""
-
-    exit_code = 2
-
-
 class _Group(click.Group):
     """Turn what goes wrong into one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the subcommand."""
-        try:
+        with failing():
             return super().invoke(ctx)
-        except QuestionError as error:
-            raise _Misasked(error) from error
-        except HistoryError as error:
-            raise _Failed(error) from error
 
 
 @click.group(cls=_Group)
@@ -155,26 +127,9 @@ def list_machines(ctx: click.Context, as_json: bool) -> None:
     with _opened(ctx) as asked:
         found = asked.questions.machines()
     if as_json:
-        print_lines(
-            {
-                "machine": m.name,
-                "owner": m.owner,
-                "states": m.states,
-                "tags": m.tags,
-                "parent": m.parent,
-                **times(first=m.first_at, last=m.last_at, horizon=m.horizon),
-                "epoch": m.epoch,
-                "seq": m.seq,
-                "machine_tick": m.machine_tick,
-            }
-            for m in found
-        )
+        print_lines(machine_json(m) for m in found)
         return
-    table = TextTable("machine", "owner", ">states", ">epoch", "first", "last", "parent", "tags")
-    for m in found:
-        about = (len(m.states), m.epoch, format_time(m.first_at), format_time(m.last_at), m.parent, " ".join(m.tags))
-        table.add(m.name, m.owner, *about)
-    table.print("nothing was recorded here yet")
+    tables.print_machines(found)
 
 
 @history.command()
@@ -193,29 +148,9 @@ def show(ctx: click.Context, machine: str | None, at: str | None, as_json: bool)
     if as_json:
         print_lines(moment_json(m) for m in moments)
     elif machine is None:
-        table = TextTable("machine", "owner", "active", ">@", "since")
-        for m in moments:
-            active = Text(" ".join(f"{s}:{m.clock[s]}" for s in m.active), "green")
-            table.add(m.machine, m.owner, active, m.clock.sum, format_time(m.at))
-        begun = min((m.first_at for m in known), default=None)
-        table.print(
-            "nothing was recorded here yet" if begun is None else f"nothing was known then: see {format_time(begun)}"
-        )
+        tables.print_moments(moments, min((m.first_at for m in known), default=None))
     else:
-        (m,) = moments
-        console().print(
-            Text.assemble(
-                (safe(m.machine), "bold"),
-                f" as of {format_time(m.asked)}: the same since {format_time(m.at)}, @{m.clock.sum},"
-                f" epoch {m.epoch}, seq {m.seq}",
-            ),
-            soft_wrap=True,
-        )
-        table = TextTable("state", ">tick", "")
-        for name, tick in m.clock.items():
-            style = "green" if tick & 1 else "dim"
-            table.add(Text(name, style), Text(str(tick), style), Text("active" if tick & 1 else "", style))
-        table.print()
+        tables.print_moment(moments[0])
 
 
 @history.command()
@@ -244,24 +179,9 @@ def log(
         if as_json:
             print_lines(as_row(r) for r in page.records)
         else:
-            _log_table(page.records)
+            tables.print_records(page.records)
         if page.next is not None:
             print_hint(f"there are more: the same again with --after {page.next[0]}:{page.next[1]}")
-
-
-def _log_table(records: Iterable[Record]) -> None:
-    table = TextTable("time", "machine", "owner", ">@", "mutation", "changes", "by", "arguments")
-    for r in records:
-        changes = [f"+{s}" for s in r.activated] + [f"-{s}" for s in r.deactivated]
-        outcome = Text(" ".join(changes), "green")
-        if r.mutation == "base":
-            outcome = Text(str(r.clock), "dim")  # as the recording found it
-        elif r.rejected and not changes:
-            outcome = Text("refused", "red")
-        kind = " ".join(["auto" if r.auto else r.mutation, *r.called])
-        arguments = None if r.arguments is None else msgspec.json.encode(r.arguments).decode()
-        table.add(format_time(r.at), r.machine, r.owner, r.time_sum, kind, outcome, r.source_machine, arguments)
-    table.print("no transitions in that window")
 
 
 @history.command()
@@ -293,16 +213,7 @@ def intervals(
         most = limit or LIMIT
         spans = list(islice(found, most + 1))
         share = ask.uptime(state, low, high, machine) if low < high else None
-    table = TextTable("from", "until", ">lasted", "")
-    for span in spans[:most]:
-        end = high if span.end is None else span.end
-        begin = format_time(span.start) if span.began else f"before {format_time(span.start)}"
-        until_when = format_time(end) if span.ended else "still active"
-        table.add(begin, until_when, span_text(end - span.start), Text(bar(span.start, end, low, high), "green"))
-    table.print(f"{state} was not active in that window")
-    if share is not None and spans:
-        window = f"from {format_time(low)} until {format_time(high)}"
-        click.echo(f"active {share:.1%} of the {span_text(high - low)} {window}")
+    tables.print_intervals(state, spans[:most], low, high, share)
     if len(spans) > most:
         print_hint(
             f"there are more: the same again with --since {format_time(spans[most - 1].end or high)}, or with --limit"
@@ -322,17 +233,7 @@ def diff(ctx: click.Context, t1: str, t2: str | None, machines: tuple[str, ...],
     if as_json:
         print_lines(diff_json(d) for d in found.values())
         return
-    table = TextTable("machine", "owner", "states", "ticks", ">transitions", "")
-    for d in found.values():
-        changes = Text(" ").join(
-            [Text(f"+{s}", "green") for s in d.activated] + [Text(f"-{s}", "red") for s in d.deactivated]
-        )
-        grown = " ".join(f"{s}{t:+d}" for s, t in d.ticks.items())
-        same_life = d.before is not None and d.before.epoch == d.after.epoch
-        count = d.after.seq - d.before.seq if d.before is not None and same_life else None
-        note = "new" if d.before is None else "" if same_life else "another life"
-        table.add(d.machine, d.after.owner, changes, grown, count, note)
-    table.print("nothing changed between these moments")
+    tables.print_differences(found.values())
 
 
 @history.command()
@@ -354,23 +255,7 @@ def stats(ctx: click.Context, as_json: bool) -> None:
         each = [{"machine": m.name, "owner": m.owner, "rows": count} for count, m in ranked]
         print_lines([{**about, **times(first=first, last=last, horizon=horizon), "rows_per_machine": each}])
         return
-    table = TextTable("", "")
-    table.add("history", url)
-    table.add("rows", f"{rows:,}")
-    table.add("size", f"{size_text(size)}{f', {size / rows:.0f} bytes a row' if rows >= 1000 else ''}")
-    table.add("machines", f"{len(found):,}")
-    table.add("first", time_or(first, "nothing was recorded here yet"))
-    table.add("last", time_or(last, ""))
-    table.add("horizon", time_or(horizon, "nothing was let go"))
-    table.print()
-    if ranked:
-        console().print()
-        top = TextTable("machine", "owner", ">rows", "")
-        for count, m in ranked[:10]:
-            top.add(m.name, m.owner, f"{count:,}", Text(bar(0, count, 0, ranked[0][0], ""), "green"))
-        top.print()
-        if len(ranked) > 10:
-            print_hint(f"and {len(ranked) - 10:,} more machines: --json has them all")
+    tables.print_stats(url, rows, size, (first, last, horizon), ranked)
 
 
 @history.command("export")
@@ -441,6 +326,3 @@ def _place(text: str) -> tuple[int, int]:
     if not (at.lstrip("-").isdecimal() and machine.isdecimal()):
         raise QuestionError(f"{text!r} is no place to go on from: give --after what the page before said")
     return int(at), int(machine)
-
-
-# -- from answers to JSON

@@ -13,6 +13,7 @@ from rich.text import Text
 from history import (
     Diff,
     Interval,
+    MachineInfo,
     Moment,
     format_time,
 )
@@ -34,6 +35,21 @@ def times(**moments: int | None) -> dict[str, int | str | None]:
         told[f"{name}_at"] = at
         told[f"{name}_time"] = None if at is None else format_time(at)
     return told
+
+
+def machine_json(m: MachineInfo) -> dict[str, Any]:
+    """Return what is known of a machine as JSON."""
+    return {
+        "machine": m.name,
+        "owner": m.owner,
+        "states": m.states,
+        "tags": m.tags,
+        "parent": m.parent,
+        **times(first=m.first_at, last=m.last_at, horizon=m.horizon),
+        "epoch": m.epoch,
+        "seq": m.seq,
+        "machine_tick": m.machine_tick,
+    }
 
 
 def moment_json(m: Moment) -> dict[str, Any]:
