@@ -6,6 +6,9 @@ touches.
 
 Memory grows with the changes, so a timeline may have a limit. Beyond that it lets go of the oldest changes, a fifth of
 them at once, and of what had gone by then; what is there stays. What is left is complete from its *horizon* on.
+
+The rows of what had gone stay until they are an eighth of all. Then the others are copied: at most eight for each
+change that took something away, however few changes are kept and however much is there.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from graph.spans import Difference, Spans, difference
 from graph.view import View
 
 LOOK: Final = 1024  # changes between two looks at their age
+SHARE: Final = 8  # rows are copied when one of so many is stale
 
 
 class Timeline(Spans):
@@ -45,6 +49,7 @@ class Timeline(Spans):
         self._changes: list[Change] = []
         self._open: dict[Key, int] = {}  # the name of the row of each part that is there now
         self._latest = 0
+        self._stale = 0  # rows of what had gone by the horizon: nobody can ask for them any more
         self.keep, self.max_age = keep, max_age
         self.horizon = self.forgotten = 0
         for change in changes:
@@ -120,19 +125,25 @@ class Timeline(Spans):
     # -- inner
 
     def _forget_the_old(self, before: int) -> None:
-        """Let go of changes from before a time, if it is a fifth of them: each time all that is kept is copied."""
+        """Let go of changes from before a time, if it is a fifth of them: each time those that are kept are copied."""
         if self._changes[len(self._changes) // 5].at < before:
             self._forget(min(bisect_right(self._changes, before, key=lambda change: change.at), len(self._changes) - 1))
 
     def _forget(self, count: int) -> None:
-        """Let go of so many changes, and of the rows of what had gone by then."""
+        """Let go of so many changes, and of the rows of what had gone by then, once it is worth it."""
         if count < 1:
             return
         self.horizon = self._changes[count - 1].at
+        self._stale += sum(not change.came for change in self._changes[:count])
         del self._changes[:count]
         self.forgotten += count
-        horizon = self.horizon
-        self.vertices, self.edges = self.vertices.without(horizon), self.edges.without(horizon)
+        if SHARE * self._stale >= len(self.vertices) + len(self.edges):
+            self._compact()
+
+    def _compact(self) -> None:
+        """Copy the rows that somebody may ask for. Views of the others stay as they are."""
+        self.vertices, self.edges = self.vertices.without(self.horizon), self.edges.without(self.horizon)
+        self._stale = 0
         self._renumber()
 
     def _renumber(self) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from graph.errors import BeyondHorizonError, GraphError
 from graph.live import LiveGraph
 from graph.parts import Change, EdgeKey, Key, Link, Part, Vertex, machine_vertex, peer_vertex, state_vertex
-from graph.timeline import Timeline
+from graph.timeline import SHARE, Timeline
 from graph.view import View
 
 VERTICES = [
@@ -125,6 +125,53 @@ def test_what_has_gone_long_ago_takes_no_memory() -> None:
         assert len(list(timeline.changes())) <= most
         assert max(len(timeline.vertices), len(timeline.edges), len(timeline._numbers)) <= most
         assert [part.key for part in timeline.as_of()] == [stays]
+
+
+class Counted(Timeline):
+    """Counts the rows that it copies."""
+
+    copied = 0
+
+    def _compact(self) -> None:
+        self.copied += len(self.vertices) + len(self.edges)
+        super()._compact()
+
+
+def check_cost(timeline: Counted) -> None:
+    """Hold what was copied to the changes that were forgotten, and what is left over to what is needed."""
+    assert timeline.copied <= SHARE * timeline.forgotten
+    untils = [*timeline.vertices.until, *timeline.edges.until]
+    gone = sum(until <= timeline.horizon for until in untils)
+    still_kept = sum(change.at == timeline.horizon for change in timeline.changes())  # of that very moment
+    assert SHARE * (gone - still_kept) < max(len(untils), 1)
+
+
+@given(steps, st.integers(1, 20), st.integers(1, 20))
+def test_to_forget_costs_what_was_forgotten(
+    done: list[tuple[bool, Key, tuple[str, ...]]], keep: int, max_age: int
+) -> None:
+    graph, changes = told()
+    play(graph, done)
+    for some in (Counted(keep=keep), Counted(max_age=max_age), Counted(keep=keep, max_age=max_age)):
+        for change in changes:
+            some.apply(change)
+            check_cost(some)
+
+
+@given(st.integers(1, 2000), st.integers(1, 50), st.lists(st.integers(0, 3), max_size=300))
+def test_however_few_changes_are_kept_what_stays_is_seldom_copied(stay: int, keep: int, come_and_go: list[int]) -> None:
+    clock = count(1)
+    graph, timeline = LiveGraph(lambda: next(clock)), Counted(keep=keep)
+    graph.listen(timeline.apply)
+    for n in range(stay):
+        graph.add_vertex(peer_vertex(f"stays {n}"))
+    assert not timeline.copied
+    for n in come_and_go:
+        if peer_vertex(str(n)) in graph:
+            graph.remove_vertex(peer_vertex(str(n)))
+        else:
+            graph.add_vertex(peer_vertex(str(n)))
+        check_cost(timeline)
 
 
 @given(steps)
