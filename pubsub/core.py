@@ -387,7 +387,7 @@ class Core(Generic[P]):
             if stranger is not None:
                 out.append((DIAL, stranger))  # the session begins when the link is up
                 return
-        peer = self.repair.choose(self.links)
+        peer = self.repair.choose(self.links, now)
         if peer is not None:
             self._begin_session(peer, now, out)
 

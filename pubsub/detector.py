@@ -19,7 +19,8 @@ from typing import Generic, TypeVar
 from pubsub.boundary import NEVER, SECOND
 
 PING = 5 * SECOND  # of silence, after which the other end is asked
-AGAIN = SECOND // 2  # between questions while no answer comes: six of them fit in before phi is above the threshold
+AGAIN = SECOND // 2  # until the second question, if no answer comes; from then on half as long each time,
+OFTEN = SECOND // 20  # but at least this
 THRESHOLD = 8.0
 WINDOW = 100  # samples that the running mean and variance are worth
 PRIOR = 8  # samples that the first guess is worth
@@ -43,9 +44,10 @@ class Detector:
         last: when something was heard last, us.
         limit: silence beyond which phi is above the threshold, us; at most `MAX_LIMIT`, whatever phi is then.
         next_ping: when to ask, if nothing is heard until then, us.
+        again: how long after that to ask again, us.
     """
 
-    __slots__ = ("_count", "_mean", "_variance", "last", "limit", "next_ping")
+    __slots__ = ("_count", "_mean", "_variance", "again", "last", "limit", "next_ping")
 
     def __init__(self, now: int) -> None:
         self.last = now
@@ -54,6 +56,7 @@ class Detector:
         self._variance = float(MIN_DEVIATION) ** 2
         self.limit = self._limit()
         self.next_ping = now + PING
+        self.again = AGAIN
 
     def heard(self, now: int) -> None:
         """Note that anything at all came from the other end."""
@@ -142,10 +145,11 @@ class Detectors(Generic[P]):
                 continue
             quiet = detector.last + PING
             if detector.next_ping < quiet:
-                detector.next_ping = quiet
+                detector.next_ping, detector.again = quiet, AGAIN
             if detector.next_ping <= now:
                 ask.append(peer)
-                detector.next_ping = now + AGAIN
+                detector.next_ping = now + detector.again
+                detector.again = max(detector.again // 2, OFTEN)
             self.due = min(self.due, detector.next_ping, max(detector.last + detector.limit, now) + 1)
         self.pings += len(ask)
         return ask, silent

@@ -38,6 +38,7 @@ MAX_SESSIONS = 64  # of others; of each neighbour one
 FULL_EVERY = 16  # sessions; fingerprints collide once in 2**32, and this finds what they hide
 FULL_BUCKETS = 4
 TIMEOUT = 5 * SECOND  # without progress
+STALL = SECOND  # without progress: then another one may begin beside it
 
 P = TypeVar("P", bound=Hashable)
 
@@ -98,11 +99,14 @@ class Repair:
         due = now + round(self.period * (1 + SPREAD * (2 * self.rng.random() - 1)))
         self.due = self.due if fast and now < self.due < due else due
 
-    def choose(self, linked: Collection[P]) -> P | None:
-        """Return the neighbour to begin a session with; None: there is none, or this peer is busy with others."""
-        busy = [peer for (peer, _), session in self.sessions.items() if session.mine]
-        idle = [peer for peer in linked if peer not in busy]
-        if not idle or len(busy) >= MAX_OWN:
+    def choose(self, linked: Collection[P], now: int) -> P | None:
+        """Return the neighbour to begin a session with; None: there is none, or this peer is busy with others.
+
+        A session that does not go on, as one of its messages was lost, does not count, but nor does it get another one.
+        """
+        mine = {peer: session.since for (peer, _), session in self.sessions.items() if session.mine}
+        idle = [peer for peer in linked if peer not in mine]
+        if not idle or sum([now - since <= STALL for since in mine.values()]) >= MAX_OWN:
             return None
         for peer in idle:
             if peer in self._next:

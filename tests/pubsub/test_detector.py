@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pubsub.boundary import SECOND
-from pubsub.detector import AGAIN, FIRST_MEAN, MAX_LIMIT, PING, THRESHOLD, Detector, Detectors
+from pubsub.detector import AGAIN, FIRST_MEAN, MAX_LIMIT, OFTEN, PING, THRESHOLD, Detector, Detectors
 
 RTT = SECOND // 10
 
@@ -108,8 +109,12 @@ def test_a_tenth_of_all_frames_may_be_lost(seed: int) -> None:
     assert sum(lossy(seed + n, 0.1, 3600) for n in range(10)) <= 3  # in ten hours of one idle link
 
 
+def test_two_fifths_of_all_frames_may_be_lost(seed: int) -> None:
+    assert sum(lossy(seed + n, 0.4, 3600) for n in range(10)) <= 3
+
+
 def test_half_of_all_frames_may_be_lost_most_of_the_time(seed: int) -> None:
-    assert lossy(seed, 0.5, 3600) < 90
+    assert sum(lossy(seed + n, 0.5, 3600) for n in range(10)) <= 10
 
 
 # -- all links together
@@ -125,7 +130,19 @@ def test_who_is_heard_is_not_asked() -> None:
     assert detectors.pings == 0
 
 
-def test_who_is_silent_is_asked_again_and_again_and_then_given_up() -> None:
+def test_who_has_answered_is_asked_at_leisure_again() -> None:
+    detectors: Detectors[str] = Detectors()
+    detectors.link_up("anna", 0)
+    for begin in (0, 7 * SECOND):
+        asked: list[int] = []
+        while len(asked) < 3:
+            now = detectors.due
+            asked += [now for _ in detectors.look(now)[0]]
+        assert asked == [begin + PING, begin + PING + AGAIN, begin + PING + AGAIN + AGAIN // 2]
+        detectors.heard("anna", begin + 7 * SECOND)
+
+
+def test_who_is_silent_is_asked_more_and_more_often_and_then_given_up() -> None:
     detectors: Detectors[str] = Detectors()
     detectors.link_up("anna", 0)
     asked: list[int] = []
@@ -135,8 +152,11 @@ def test_who_is_silent_is_asked_again_and_again_and_then_given_up() -> None:
         now = detectors.due
         ask, silent = detectors.look(now)
         asked += [now for _ in ask]
-    assert asked == [PING + n * AGAIN for n in range(len(asked))]
-    assert len(asked) >= 6
+    pauses = [after - before for before, after in itertools.pairwise(asked)]
+    assert pauses[:5] == [AGAIN, AGAIN // 2, AGAIN // 4, AGAIN // 8, OFTEN]
+    assert set(pauses[4:]) == {OFTEN}
+    assert asked[0] == PING
+    assert len(asked) >= 40
     assert now == pytest.approx(8 * SECOND, abs=0.3 * SECOND)
 
 

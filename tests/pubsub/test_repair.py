@@ -18,7 +18,7 @@ from pubsub.identity import short_of
 from pubsub.messages import MAX_FRAME, MAX_WANTS, Entries, Exchange, Frame, Parcel, Summary
 from pubsub.parameters import Parameters
 from pubsub.record import BYE, NO_HASH
-from pubsub.repair import FAST, FAST_SESSIONS, LATE_MS, MAX_SESSIONS, PERIOD, SPREAD, TIMEOUT
+from pubsub.repair import FAST, FAST_SESSIONS, LATE_MS, MAX_OWN, MAX_SESSIONS, PERIOD, SPREAD, STALL, TIMEOUT
 from pubsub.sessions import MAX_SERVED, entry_pages
 from pubsub.state import root_of
 from simulations.disk import Disk
@@ -291,6 +291,22 @@ def test_a_session_that_breaks_off_makes_its_opener_try_again_soon() -> None:
         peer.core.repair.overdue(TIMEOUT + 1)
         assert not peer.core.repair.sessions
         assert (peer.core.repair.due < TIMEOUT + SECOND) is is_own
+
+
+def test_sessions_that_do_not_go_on_keep_nobody_from_beginning_others() -> None:
+    peer = Peer(1)
+    peer.core.link_up(0, 5, False)
+    repair, links = peer.core.repair, peer.core.links
+    begun = [2, 3][:MAX_OWN]
+    for neighbour in begun:
+        peer.opens(of=neighbour)
+    assert repair.choose(links, STALL) is None
+    assert repair.choose(links, STALL + 1) == 5
+    for (neighbour, _), session in repair.sessions.items():
+        session.since = STALL if neighbour in begun else 0  # something has come of them
+    assert repair.choose(links, STALL + 1) is None
+    repair.overdue(STALL + TIMEOUT + 1)
+    assert repair.choose(links, STALL + TIMEOUT + 1) in (2, 3, 5)
 
 
 def test_a_frame_that_was_lost_makes_the_next_session_come_soon() -> None:
