@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from click.testing import CliRunner, Result
 from prometheus_client.parser import text_string_to_metric_families
 
 from asyncmachine.cli import main
+from tests.ports import free_port
 
 AM = Path(sys.executable).with_name("am")
 SOON = 120.0  # s; a bound for what takes one or two, on a machine that does other things as well
@@ -149,14 +151,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "house.py").write_text(HOUSE)
     (made / "topic.key").write_text("open sesame\n")
     (made / "topic.key").chmod(0o600)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     (made / "peer.toml").write_text(
         'topic = "house"\n'
         'key = "door.key"\n'
         'topic_key_file = "topic.key"\n'
-        f'listen = ["/ip4/127.0.0.1/tcp/{port}"]\n'
+        f'listen = ["/ip4/127.0.0.1/tcp/{free_port()}"]\n'
         'machines = ["house.py:everything", "house.py:program"]\n'
         'history = "house.db"\n'
         'metrics = "127.0.0.1:0"\n'
@@ -174,7 +173,8 @@ def house(folder: Path) -> Iterator[Running]:
 
 @pytest.fixture
 def network(house: Running, folder: Path) -> tuple[str, ...]:
-    return ("--topic", "house", "--topic-key-file", str(folder / "topic.key"), "--connect", house.address)
+    patience = ("--timeout", f"{SOON:g}")  # the last one counts
+    return (*patience, "--topic", "house", "--topic-key-file", str(folder / "topic.key"), "--connect", house.address)
 
 
 # -- run
@@ -232,9 +232,13 @@ def test_a_second_signal_ends_it_at_once(folder: Path) -> None:
 def test_a_second_signal_ends_even_a_peer_that_is_stuck(folder: Path) -> None:
     with running(folder, "house.py:hangs", "--topic", "other") as started:
         until(lambda: "hanging" in started.log.read_text())
-        started.process.send_signal(signal.SIGTERM)
-        time.sleep(0.1)  # two of a kind that are pending are one
-        assert started.end(signal.SIGTERM) == -signal.SIGTERM
+
+        def is_over() -> bool:
+            started.process.send_signal(signal.SIGTERM)  # more than twice: two of a kind that are pending are one
+            return started.process.poll() is not None
+
+        until(is_over)
+        assert started.process.returncode == -signal.SIGTERM
 
 
 def test_a_program_that_fails_ends_the_peer_with_its_traceback(tmp_path: Path) -> None:
@@ -263,13 +267,27 @@ def test_a_program_may_end_the_peer_and_one_that_is_down_was_said_once(code: int
     assert ended["message"] == f"{house}:ends has ended the peer: {code}"
 
 
-def test_what_a_program_returns_is_shared_and_the_supervisor_is_told(folder: Path, tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
-        supervisor.bind(str(tmp_path / "notify"))
+def test_what_a_program_returns_is_shared_and_the_supervisor_is_told(folder: Path) -> None:
+    with (
+        tempfile.TemporaryDirectory(prefix="am-", dir="/tmp") as short,  # a socket's path is
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor,
+    ):
+        supervisor.bind(f"{short}/notify")
         supervisor.settimeout(SOON)
-        with running(folder, "house.py:adds", "--topic", "other", NOTIFY_SOCKET=str(tmp_path / "notify")) as started:
+        with running(folder, "house.py:adds", "--topic", "other", NOTIFY_SOCKET=f"{short}/notify") as started:
             assert supervisor.recv(1000).decode().splitlines()[0] == "READY=1"
-            result = am("when", "late", "Open", "--not", "--topic", "other", "--connect", started.address)
+            result = am(
+                "when",
+                "late",
+                "Open",
+                "--not",
+                "--topic",
+                "other",
+                "--connect",
+                started.address,
+                "--timeout",
+                f"{SOON:g}",
+            )
             assert result.exit_code == 0, result.stderr
             assert started.end(signal.SIGTERM) == 0
             assert supervisor.recv(1000) == b"STOPPING=1"
@@ -354,7 +372,7 @@ def test_the_list_has_all_members_and_their_machines(house: Running, network: tu
 
 
 def test_a_configuration_leads_to_the_peer_that_runs_with_it(house: Running, folder: Path) -> None:
-    result = am("peer", "list", "--config", str(folder / "peer.toml"))
+    result = am("peer", "list", "--config", str(folder / "peer.toml"), "--timeout", f"{SOON:g}")
     assert result.exit_code == 0, result.stderr
     assert house.ready["peer"] in result.stdout
     assert re.search(r"^door +…\w{6} .*hall$", result.stdout, re.MULTILINE)
@@ -387,7 +405,7 @@ def test_waiting_ends_when_the_state_comes(network: tuple[str, ...]) -> None:
 
 def test_watching_and_waiting_end_when_the_time_is_over(network: tuple[str, ...]) -> None:
     assert am("watch", "bell:Rings", *network, "--for", "0.2").exit_code == 0
-    result = am("when", "bell", "Rings", "--timeout", "0.2", *network)
+    result = am("when", "bell", "Rings", *network, "--timeout", "0.2")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr
 

@@ -6,7 +6,6 @@ import configparser
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from asyncmachine.observer import open_observer
 from history import open_history
 from machine import Machine, Schema, State
 from pubsub.opening import open_peer
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "am.md").read_text(encoding="utf-8")
@@ -67,9 +67,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for text in [*blocks("py"), *blocks("toml")]:
         name = text.partition("\n")[0].removeprefix("# ")
         for port in ("4001", "9464"):
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                text = text.replace(port, str(probe.getsockname()[1]))
+            text = text.replace(port, str(free_port()))
         (made / name).write_text(text)
     (made / "wrong.toml").write_text('topic = "house"\nlissen = []\n')
     return made

@@ -29,6 +29,7 @@ import pytest
 
 from history import Questions, open_store
 from history.sql import SqlStore
+from tests.ports import free_port
 
 AM = Path(sys.executable).with_name("am")
 DATA = Path(__file__).parents[2] / "asyncmachine" / "flights" / "flights-2013-02.csv.gz"
@@ -240,13 +241,6 @@ def check_all(report: dict[str, Any], url: str, flights: list[Flight], seed: int
     check_moments(url, flights, low, high, seed)
 
 
-@pytest.fixture
-def seed() -> int:
-    seed = random.SystemRandom().getrandbits(32)
-    print("seed", seed)
-    return seed
-
-
 def test_its_answers_are_those_of_the_file(flights: list[Flight], tmp_path: Path, seed: int) -> None:
     with demo(tmp_path) as running:
         report = running.report()
@@ -289,7 +283,7 @@ def test_when_it_is_killed_nothing_is_left_running(tmp_path: Path) -> None:
 
 
 PROGRAM = """
-import socket
+import sys
 from pathlib import Path
 
 import trio
@@ -302,11 +296,8 @@ from asyncmachine.flights.supervisor import Settings, run
 from asyncmachine.flights.view import Screen
 
 if __name__ == "__main__":
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     legs = tuple(leg for leg in read_legs() if leg.origin == "EWR")[:50]
-    listen = (f"/ip4/127.0.0.1/tcp/{port}",)  # where the observer is then, so the airport cannot be
+    listen = (f"/ip4/127.0.0.1/tcp/{sys.argv[1]}",)  # where the observer is then, so the airport cannot be
     settings = Settings(legs=legs, speed=None, url="memory:", listen=listen)
     try:
         trio.run(run, settings, Screen(Console(), live=False))
@@ -319,7 +310,7 @@ def test_an_airport_that_cannot_be_there_ends_all_with_one_line(tmp_path: Path) 
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     done = subprocess.run(
-        [sys.executable, str(program)],
+        [sys.executable, str(program), str(free_port())],
         capture_output=True,
         text=True,
         check=True,

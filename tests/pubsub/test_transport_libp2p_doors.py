@@ -17,8 +17,9 @@ from pubsub.peer import Peer
 from pubsub.transport import AddressError, DialError, TransportError
 from pubsub.transport.door import AT_ONCE
 from pubsub.transport.libp2p import Libp2pTransport, open_libp2p
+from tests.ports import free_port
 from tests.pubsub.test_transport_libp2p import HOME, check_well, identity, opened
-from tests.pubsub.transports import until
+from tests.pubsub.transports import PATIENCE, until
 
 
 def port_of(address: str) -> int:
@@ -37,7 +38,7 @@ async def test_strangers_who_say_nothing_leave_room_for_others_and_for_their_own
                 stack.enter_context(knock(target, "127.0.0.1"))
             late = stack.enter_context(knock(target, "127.0.0.1"))
             await until(lambda: target.statistics().crowded == 1)
-            late.settimeout(20)
+            late.settimeout(PATIENCE)
             assert await trio.to_thread.run_sync(late.recv, 1) == b""  # hung up on, and nothing said
             good.learn(target.addresses[0])
             with pytest.raises(DialError):
@@ -108,13 +109,6 @@ class Router:
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         await sink.aclose()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def told_of(peer: Peer, owner: bytes) -> list[str]:
@@ -215,7 +209,7 @@ async def main():
 
 trio.run(main)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE)
     assert done.stdout == "good\n", done.stderr
 
 
@@ -235,5 +229,5 @@ import httpx._exceptions, httpx
 assert issubclass(httpx.ReadTimeout, httpx._exceptions.TimeoutException)
 print("good")
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE)
     assert done.stdout == "good\n", done.stderr
