@@ -4,7 +4,7 @@ python peer_process.py KEY_FILE [ADDRESS …] [--listen ADDRESS]
 
 tick COUNT RATE    toggle its machine so often, at so many a second, and answer when it is done
 tasks              say how many tasks live in it
-state              say what it knows: own tick, ticks of others, members
+state              say what it knows: own tick, ticks of others, members, what it held these for since they were alive
 leave              say goodbye and end
 """
 
@@ -20,6 +20,7 @@ import trio
 import trio.lowlevel
 
 from machine import Machine, Schema, State
+from pubsub.members import MemberChanged, Status
 from pubsub.opening import open_peer
 from pubsub.peer import Peer
 
@@ -30,11 +31,27 @@ def say(**what: Any) -> None:
     print(json.dumps(what), flush=True)
 
 
-def knowledge(peer: Peer, machine: Machine) -> dict[str, Any]:
+class Diary:
+    """What a peer has held others for, since they were alive last: a suspicion may be over before anybody asks."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, list[str]] = {}
+
+    def note(self, event: object) -> None:
+        if isinstance(event, MemberChanged):
+            held = self.held.setdefault(event.owner.hex(), [])
+            if event.status is Status.ALIVE:
+                held.clear()
+            else:
+                held.append(event.status.value)
+
+
+def knowledge(peer: Peer, machine: Machine, diary: Diary) -> dict[str, Any]:
     return {
         "own": machine.time().sum,
         "replicas": {replica.owner.hex(): [replica.epoch, replica.time().sum] for replica in peer.replicas()},
         "members": {member.owner.hex(): member.status.value for member in peer.members()},
+        "held": diary.held,
         "connected": sum(member.connected for member in peer.members()),
     }
 
@@ -48,9 +65,9 @@ async def tick(machine: Machine, count: int, rate: float) -> None:
 
 
 async def main(key_file: str, connect: list[str], listen: str) -> None:
-    machine = Machine(MACHINE, id="machine")
+    machine, diary = Machine(MACHINE, id="machine"), Diary()
     async with (
-        open_peer("end to end", key_file=key_file, connect=connect, listen=[listen]) as peer,
+        open_peer("end to end", key_file=key_file, connect=connect, listen=[listen], notify=diary.note) as peer,
         trio.open_nursery() as nursery,
     ):
         peer.expose(machine)
@@ -66,7 +83,7 @@ async def main(key_file: str, connect: list[str], listen: str) -> None:
                     elif word == "tasks":
                         say(tasks=trio.lowlevel.current_statistics().tasks_living)
                     elif word == "state":
-                        say(**knowledge(peer, machine))
+                        say(**knowledge(peer, machine, diary))
                     elif word == "leave":
                         await peer.leave()
                         say(left=True)

@@ -25,7 +25,7 @@ from pubsub.transport import Transport
 
 PROGRAM = Path(__file__).with_name("peer_process.py")
 DOOR = Schema({"Open": State(), "Shut": State(remove=("Open",))})
-PATIENCE = 60  # s for anything at all: a bound, not a measure
+PATIENCE = 120  # s for anything at all: a bound, not a measure
 
 
 async def until(done: Callable[[], bool]) -> None:
@@ -131,6 +131,11 @@ class Process:
     async def state(self) -> dict[str, Any]:
         return await self.ask("state")
 
+    async def held(self, target: Process) -> list[str]:
+        """Return what it has held another one for, since that was alive."""
+        state = await self.state()
+        return state["held"].get(target.owner) or [state["members"].get(target.owner, "unknown")]
+
     async def kill(self) -> None:
         self.process.kill()
         await self.process.wait()
@@ -192,12 +197,10 @@ class Town:
                 await trio.sleep(0.2)
 
     async def until_held(self, target: Process, status: str, among: list[Process]) -> None:
-        """Wait until these hold the target for something."""
+        """Wait until each of these holds the target for something, or has done so since it was alive."""
         with trio.fail_after(PATIENCE):
             for peer in among:
-                while True:
-                    if (await peer.state())["members"].get(target.owner) == status:
-                        break
+                while status not in await peer.held(target):  # noqa: ASYNC110 - another process tells when it is asked
                     await trio.sleep(0.2)
 
 
