@@ -27,6 +27,7 @@ CHILD = Path(__file__).with_name("scribe.py")
 KILLS = {"sqlite-file": 50, "postgresql": 8}
 LIVES = 5  # in the same place, one after the other
 ROUNDS = 40  # of a life that nobody ends
+ENDLESS = 10_000  # of one that is killed: it must not be over before, on however fast a computer
 
 
 class Scribes:
@@ -44,7 +45,7 @@ class Scribes:
         """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(f"{url} {ROUNDS} {seed}\n")
+        self.process.stdin.write(f"{url} {ROUNDS if seconds is None else ENDLESS} {seed}\n")
         told: list[list[str]] = []
         pid = 0
         for line in self.process.stdout:
@@ -102,7 +103,7 @@ def check(records: list[Record], acknowledged: dict[tuple[str, int], int]) -> No
 def test_every_acknowledged_transition_survives_a_kill(fresh: Fresh, scribes: Scribes, kind: str, seed: int) -> None:
     place = fresh(kind)
     rng = random.Random(seed)
-    killed = told_of = 0
+    told_of = 0
     kills = KILLS[kind]
     acknowledged: dict[tuple[str, int], int] = {}
     for death in range(kills):
@@ -110,8 +111,7 @@ def test_every_acknowledged_transition_survives_a_kill(fresh: Fresh, scribes: Sc
             place = fresh(kind)
             acknowledged = {}
         told, code = scribes.live(place.url, rng.getrandbits(32), rng.random() * 0.1, early=death % 2 == 0)
-        assert code in (0, -signal.SIGKILL)
-        killed += code == -signal.SIGKILL
+        assert code == -signal.SIGKILL
         told_of += bool(told)
         for name, epoch, seq in told:
             assert acknowledged.get((name, int(epoch)), 0) <= int(seq)
@@ -120,7 +120,6 @@ def test_every_acknowledged_transition_survives_a_kill(fresh: Fresh, scribes: Sc
             with closing(sqlite3.connect(place.url.removeprefix("sqlite:///"))) as file:
                 assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         check(read(place.url), acknowledged)
-    assert killed > kills // 2, "most of them were still at work"
     assert told_of > kills // 4, "many of them had something to tell"
 
 
