@@ -67,7 +67,7 @@ async def test_a_signal_ends_the_block_and_the_next_one_does_what_it_does(number
     try:
         with until_stopped() as stopped:
             os.kill(os.getpid(), number)
-            with trio.fail_after(60):
+            with trio.fail_after(120):
                 await trio.Event().wait()
         by = stopped.by
         assert [signal.getsignal(each) for each in SIGNALS] == [signal.SIG_DFL] * len(SIGNALS)

@@ -66,7 +66,7 @@ async def test_a_reader_that_stays_does_not_hold_up_the_end(host: str, form: str
             assert (await stream.receive_some(15)).startswith(b"HTTP/1.1 200")
             idle = await trio.open_tcp_stream(host, port)
             began = trio.current_time()
-        assert trio.current_time() - began < 4 * CLOSING + 5  # it would be for ever
+        assert trio.current_time() - began < 4 * CLOSING + 60  # it would be for ever
         await stream.aclose()
         await idle.aclose()
     with pytest.raises(OSError, match=r"."):

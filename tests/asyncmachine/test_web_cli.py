@@ -56,7 +56,7 @@ def served(*args: str, **variables: str) -> Iterator[tuple[str, subprocess.Popen
 
 
 def fetched(url: str, **headers: str) -> Any:
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as response:
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=120) as response:
         return json.load(response)
 
 
@@ -67,16 +67,16 @@ def test_a_history_is_served_and_stays_as_it_is(house: Path) -> None:
         assert len(fetched(f"{url}/api/network?at=2013-02-07T12:00:15Z")["machines"]) == 2
         assert fetched(f"{url}/api/log?limit=1")["records"]
         window = house.parent / "window.json"
-        with urllib.request.urlopen(f"{url}/api/export", timeout=30) as response:
+        with urllib.request.urlopen(f"{url}/api/export", timeout=120) as response:
             window.write_bytes(response.read())
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
     assert house.read_bytes() == before
     with served(str(window), "--address", "0") as (url, process):
         info = fetched(f"{url}/api/info")
         assert (info["mode"], info["machines"]) == ("window", 2)
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
 
 
 def test_a_history_on_a_disk_that_is_read_only_is_served(house: Path, tmp_path: Path) -> None:

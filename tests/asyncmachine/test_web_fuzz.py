@@ -55,11 +55,11 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     thread = threading.Thread(target=run)
     thread.start()
-    assert ready.wait(60)
+    assert ready.wait(300)
     assert told
     yield told[0]
     token[0].run_sync_soon(scope.cancel)
-    thread.join(30)
+    thread.join(300)
     assert over.is_set()
 
 

@@ -52,7 +52,7 @@ async def test_nothing_of_what_five_peers_do_is_missing_in_the_history_of_one_th
         observer = await enter(open_peer("histories", connect=owners[0].peer.addresses))
         mirrors: list[Mirror] = []
         replicas = []
-        with trio.fail_after(60):
+        with trio.fail_after(120):
             for owner in owners:
                 replicas.append(await observer.replica("machine", owner=owner.peer.id))
         for replica in replicas:
@@ -60,7 +60,7 @@ async def test_nothing_of_what_five_peers_do_is_missing_in_the_history_of_one_th
         async with trio.open_nursery() as nursery:
             for owner in owners:
                 nursery.start_soon(owner.work, RATE / PEERS, SECONDS)
-        with trio.fail_after(60):
+        with trio.fail_after(120):
             for owner, replica, mirror in zip(owners, replicas, mirrors, strict=True):
                 await replica.when_time(SCHEMA.names, owner.machine.time())
                 await owner.history.sync()

@@ -23,7 +23,7 @@ from pubsub.parameters import Parameters
 from pubsub.peer import Peer
 
 SOURCE = Path(__file__).with_name("js")
-PATIENCE = 60  # s for anything at all: a bound, not a measure
+PATIENCE = 120  # s for anything at all: a bound, not a measure
 TOPIC = "independent"
 PROTOCOLS = {"/asyncmachine/1", "/meshsub/1.1.0", "/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0"}
 

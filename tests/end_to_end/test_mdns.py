@@ -37,7 +37,7 @@ topic, own, wanted = sys.argv[1:]
 async def main():
     async with open_peer(topic, listen=["/ip4/0.0.0.0/tcp/0"], mdns=True) as peer:
         peer.expose(Machine(Schema({"On": State()}), id=own))
-        with trio.fail_after(60):
+        with trio.fail_after(120):
             if wanted:
                 await peer.replica(wanted)
             while not (peer.mdns.heard if wanted else peer.mdns.other_topic >= 2):
@@ -93,7 +93,7 @@ def in_namespace(setup: str, program: str, *arguments: list[str]) -> list[tuple[
         input=json.dumps([program, arguments]),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         cwd=ROOT,
         check=False,
     )

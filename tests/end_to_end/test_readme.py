@@ -19,7 +19,7 @@ __all__ = ["fresh", "postgresql", "server"]  # fixtures
 
 README = Path(__file__).parents[2] / "README.md"
 AM = Path(sys.executable).with_name("am")
-PATIENCE = 60  # s for anything at all: a bound, not a measure
+PATIENCE = 300  # s for anything at all: a bound, not a measure
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ async def test_a_peer_that_comes_and_goes_is_in_the_graph_and_in_its_past() -> N
         open_peer("graph") as one,
         open_graph(history, peer=one) as graph,
     ):
-        with trio.fail_after(60):
+        with trio.fail_after(120):
             async with open_peer("graph", connect=one.addresses) as two:
                 two.expose(Machine(DOOR, id="front"))
                 state = state_vertex("front", "Open", two.id)
@@ -61,7 +61,7 @@ async def test_the_mesh_of_gossipsub_is_in_the_graph() -> None:
     eager = Parameters(eager=True)
     async with open_peer("mesh", parameters=eager) as one:
         graph = Graph(peer=one)
-        with trio.fail_after(60):
+        with trio.fail_after(120):
             async with open_peer("mesh", connect=one.addresses, parameters=eager) as two:
                 stream = EdgeKey(Link.NEIGHBOUR, peer_vertex(two.id), peer_vertex(one.id))
                 await until(graph, str(EdgeKey(Link.MESH, peer_vertex(one.id), peer_vertex(two.id))), True)

@@ -66,7 +66,7 @@ async def test_the_database_of_an_observer_has_the_network_and_that_of_each_peer
         state_vertex("lamp", "On", second.peer),
         "activation",
     )
-    with trio.fail_after(60):  # a bound; that it is told again takes 5 s
+    with trio.fail_after(120):  # a bound; that it is told again takes 5 s
         while pipe not in there.as_of().all_keys():  # noqa: ASYNC110 - as another process would look
             await trio.sleep(0.2)
     now = there.as_of()  # while all run
@@ -80,13 +80,13 @@ async def test_the_database_of_an_observer_has_the_network_and_that_of_each_peer
     assert EdgeKey(Link.REPLICA, peer_vertex(second.peer), machine_vertex("door", first.peer)) in its
     assert EdgeKey(Link.OWNS, peer_vertex(second.peer), machine_vertex("lamp", second.peer)) in its
     two.stop()
-    with trio.fail_after(60):
+    with trio.fail_after(120):
         while not there.as_of().vertices(tag="left"):  # noqa: ASYNC110
             await trio.sleep(0.2)
     assert [part.key for part in there.as_of().vertices(tag="left")] == [peer_vertex(second.peer)]
     observer.stop()
     one.stop()
-    with trio.fail_after(60):
+    with trio.fail_after(120):
         while not all(life.ended for life in there.lives()):  # noqa: ASYNC110
             await trio.sleep(0.2)
     assert [life.graph for life in there.lives()] == [third.peer]

@@ -30,7 +30,7 @@ async def collect(history: History, into: list[Record], *, until: int | None = N
 
 async def test_the_past_then_the_present(place: Place, kept: Kept, wall: Wall) -> None:
     machine = build()
-    async with kept(place) as history, trio.open_nursery() as nursery:
+    async with kept(place, closing=300.0) as history, trio.open_nursery() as nursery:
         history.record(machine)
         for _ in range(5):
             wall.step()
@@ -136,7 +136,8 @@ async def test_followers_end_with_the_history_and_have_seen_all(place: Place, ke
                 slow.append(record)
                 await trio.lowlevel.checkpoint()
 
-    async with trio.open_nursery() as nursery, kept(place) as history:
+    # a busy computer may be behind by more than the seconds that closing waits by default
+    async with trio.open_nursery() as nursery, kept(place, closing=300.0) as history:
         nursery.start_soon(lambda: collect(history, quick, since=0))
         nursery.start_soon(dawdle, history)
         history.record(machine)

@@ -286,7 +286,7 @@ async def test_no_row_is_passed_over_where_several_record_into_one_database(post
                 await copy(one, ours, owner, limit=rng.randrange(1, 100), of=owner)
                 await trio.sleep(0.005)
 
-        with trio.fail_after(60):
+        with trio.fail_after(300):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(follow, "one")
                 nursery.start_soon(follow, "two")

@@ -11,13 +11,14 @@ import trio
 import trio.lowlevel
 
 from pubsub.opening import open_peer
+from tests.pubsub.transports import PATIENCE
 
 PAGE = Path(__file__).parents[2] / "docs" / "peers.md"
 
 
 def test_the_first_program_of_the_page_runs(tmp_path: Path) -> None:
     program = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)[0]
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     assert "Open" in done.stdout
 

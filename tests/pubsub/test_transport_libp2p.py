@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -47,9 +48,10 @@ from pubsub.transport.gossipsub import MESHSUB, Gossip, topic_name
 from pubsub.transport.libp2p import Libp2pTransport, open_libp2p
 from pubsub.transport.line import JOIN, Line
 from pubsub.transport.meeting import PROTOCOL
-from tests.pubsub.transports import parcels, until
+from tests.pubsub.transports import PATIENCE, parcels, until
 
 HOME = Domain("home")
+CHANCE = random.Random(20130207)  # what is random is the same in every run
 
 
 def identity(name: str) -> Identity:
@@ -68,7 +70,7 @@ async def connect(left: Libp2pTransport, right: Libp2pTransport) -> tuple[Line, 
 
 async def check_well(left: Libp2pTransport, right: Libp2pTransport) -> None:
     """Make sure that two peers can have a connection, and talk."""
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE):
         left.learn(right.addresses[0])
         known = left.dial(right.peer)
         ours = await known
@@ -92,7 +94,7 @@ async def meshed(transport: Libp2pTransport) -> Gossip:
 
 def stranger(*, pair: Any = None, **options: Any) -> BasicHost:
     """Return a host as an attacker has it: with our protocols below, unless the options say otherwise."""
-    pair = pair or create_new_key_pair(os.urandom(32))
+    pair = pair or create_new_key_pair(random.randbytes(32))
     noise = NoiseTransport(pair, noise_privkey=create_x25519().private_key)
     host = libp2p.new_host(key_pair=pair, **{"sec_opt": {NOISE: noise}, **options})
     assert isinstance(host, BasicHost)
@@ -112,14 +114,14 @@ async def running(host: BasicHost) -> AsyncIterator[BasicHost]:
 async def reach(host: BasicHost, target: Libp2pTransport, protocol: TProtocol) -> Any:
     """Connect a strange host, and open a stream."""
     info = info_from_p2p_addr(Multiaddr(target.addresses[0]))
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE):
         await host.connect(info)
         return await host.new_stream(info.peer_id, [protocol])
 
 
 async def is_hung_up(stream: Any) -> bool:
     """Wait until the other side of a stream has ended it."""
-    with trio.move_on_after(20):
+    with trio.move_on_after(PATIENCE):
         try:
             while True:
                 await stream.read(1000)
@@ -135,7 +137,7 @@ async def is_hung_up(stream: Any) -> bool:
     "said",
     [
         b"",
-        os.urandom(300),
+        CHANCE.randbytes(300),
         b"\xff" * 100,
         frame(0, 0, b"\x01" + bytes(40)),
         frame(LINK, 0, b"\x01\x00\x00\x00\x00\x00"),
@@ -144,7 +146,7 @@ async def is_hung_up(stream: Any) -> bool:
     ids=["nothing", "random", "a long length", "another topic", "a message before the hello", "a question before it"],
 )
 async def test_who_says_no_good_hello_is_hung_up_on_and_told_nothing(said: bytes) -> None:
-    async with opened("a", patience=0.3) as target, running(stranger()) as host:
+    async with opened("a", patience=2.0) as target, running(stranger()) as host:
         stream = await reach(host, target, PROTOCOL)
         if said:
             await stream.write(said)
@@ -212,7 +214,9 @@ async def test_more_than_there_is_room_for_ends_the_connection() -> None:
             await check_well(good, target)
 
 
-@pytest.mark.parametrize("data", [os.urandom(300), b"GET / HTTP/1.1\r\n\r\n", b""], ids=["random", "http", "nothing"])
+@pytest.mark.parametrize(
+    "data", [CHANCE.randbytes(300), b"GET / HTTP/1.1\r\n\r\n", b""], ids=["random", "http", "nothing"]
+)
 async def test_garbage_on_the_port_harms_nobody(data: bytes) -> None:
     async with opened("a") as target, opened("b") as other:
         port = int(target.addresses[0].split("/")[4])
@@ -226,7 +230,7 @@ async def test_garbage_on_the_port_harms_nobody(data: bytes) -> None:
 async def test_a_broken_packet_of_noise_ends_its_connection_and_no_other() -> None:
     async with opened("a") as target, opened("b") as bad, opened("c") as good:
         ours, theirs = await connect(bad, target)
-        await ours.muxed.wire.write(b"\x00\x20" + os.urandom(32))
+        await ours.muxed.wire.write(b"\x00\x20" + random.randbytes(32))
         with pytest.raises(ConnectionLost):
             await theirs.receive()
         await check_well(good, target)
@@ -236,7 +240,7 @@ async def test_many_streams_end_a_connection() -> None:
     async with opened("a") as target, running(stranger()) as host:
         await reach(host, target, TProtocol("/ipfs/ping/1.0.0"))
         connection: Any = host.get_network().get_connections()[0]
-        with trio.move_on_after(20):
+        with trio.move_on_after(PATIENCE):
             try:
                 for _ in range(100):
                     await connection.new_stream()
@@ -277,13 +281,13 @@ def said_on(topic: str, **parts: Any) -> bytes:
 @pytest.mark.parametrize(
     "said",
     [
-        encode_varint_prefixed(os.urandom(300)),
+        encode_varint_prefixed(CHANCE.randbytes(300)),
         b"\xff" * 20,
         said_on(topic_name("home"), key=b"\x08\x09garbage"),
         said_on(topic_name("home"), from_id=b""),
-        said_on(topic_name("home"), from_id=identity("a").owner, key=os.urandom(40)),
+        said_on(topic_name("home"), from_id=identity("a").owner, key=CHANCE.randbytes(40)),
         rpc(control=rpc_pb2.ControlMessage(ihave=[rpc_pb2.ControlIHave(topicID="?", messageIDs=[b"\xff"])])),
-        rpc(senderRecord=os.urandom(50)),
+        rpc(senderRecord=CHANCE.randbytes(50)),
     ],
     ids=["random", "a long length", "a key that is none", "no sender", "another key", "control", "a record"],
 )
@@ -342,7 +346,7 @@ async def test_a_peer_that_comes_back_at_once_is_heard_on_the_topic() -> None:
                 await meshed(source)
                 for _ in range(20):
                     source.publish(make())
-                with trio.fail_after(20):
+                with trio.fail_after(PATIENCE):
                     while len(heard) < 20 * life:  # noqa: ASYNC110 - nobody rings an event for it
                         await trio.sleep(0.01)
             await theirs.ended.wait()
@@ -358,7 +362,7 @@ async def test_an_error_of_the_judge_is_ours_and_ends_the_transport() -> None:
             await connect(source, target)
             await meshed(source)
             source.publish(parcels(HOME)())
-            await trio.sleep(20)
+            await trio.sleep(PATIENCE)
 
 
 async def test_without_gossip_there_is_no_topic_and_no_thread() -> None:
@@ -368,7 +372,7 @@ async def test_without_gossip_there_is_no_topic_and_no_thread() -> None:
         assert target.statistics().unpublished == 1
         with pytest.raises(Exception, match="failed to open a stream"):
             await reach(host, target, MESHSUB)
-        assert set(threading.enumerate()) == before
+        assert set(threading.enumerate()) <= before  # idle threads of trio may end meanwhile
 
 
 # -- who may connect
@@ -434,7 +438,7 @@ async def test_a_second_peer_with_the_same_key_is_refused_and_both_know() -> Non
 
 @pytest.mark.parametrize("what", ["plaintext", "mplex"])
 async def test_nothing_but_noise_and_yamux_is_spoken(what: str) -> None:
-    pair = create_new_key_pair(os.urandom(32))
+    pair = create_new_key_pair(random.randbytes(32))
     options: dict[str, Any] = (
         {"sec_opt": {PLAINTEXT_PROTOCOL_ID: InsecureTransport(pair)}}
         if what == "plaintext"
@@ -447,7 +451,7 @@ async def test_nothing_but_noise_and_yamux_is_spoken(what: str) -> None:
 
 
 async def test_who_connects_and_says_nothing_is_hung_up_on() -> None:
-    async with opened("a", patience=0.2) as target, running(stranger()) as host:
+    async with opened("a", patience=1.0) as target, running(stranger()) as host:
         await reach(host, target, TProtocol("/ipfs/ping/1.0.0"))
         await until(lambda: not target.host.get_network().get_connections())
         assert target.statistics().silent == 1
@@ -608,7 +612,7 @@ async def test_a_frozen_peer_can_be_hung_up_on_and_holds_up_nothing(gossip: bool
                 process.send_signal(signal.SIGCONT)
                 assert await target.dial(line.peer)
                 process.send_signal(signal.SIGSTOP)
-                with trio.fail_after(10):
+                with trio.fail_after(PATIENCE):
                     await target.close()
         finally:
             process.kill()
@@ -727,7 +731,7 @@ async def test_closing_with_traffic_leaks_no_task_no_thread_and_no_socket(gossip
     await leave_with_traffic(gossip)  # what is made once and for all
     tasks = trio.lowlevel.current_statistics().tasks_living
     threads, files = set(threading.enumerate()), set(os.listdir("/proc/self/fd"))
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE):
         await leave_with_traffic(gossip)
     await until(lambda: trio.lowlevel.current_statistics().tasks_living <= tasks)
     assert set(threading.enumerate()) <= threads
@@ -740,7 +744,7 @@ async def test_a_transport_that_is_cancelled_closes_all_the_same() -> None:
             async with opened("b") as right:
                 ours, _ = await connect(left, right)
                 scope.cancel()
-                await trio.sleep(20)
+                await trio.sleep(PATIENCE)
         with pytest.raises(ConnectionLost):
             await ours.receive()
         with pytest.raises(DialError):
