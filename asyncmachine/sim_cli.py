@@ -8,6 +8,7 @@ object.
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,7 +19,7 @@ import click
 
 from asyncmachine.sim_fuzz_cli import fuzz, shrink
 from asyncmachine.sim_sweep_cli import compare, experiments, sweep
-from asyncmachine.sim_view import Bar, check_folder, json_option, settings_option, show_outcome
+from asyncmachine.sim_view import Bar, check_folder, jobs_option, json_option, settings_option, show_outcome
 from simulations.errors import SetupError, Violation
 from simulations.outcome import Outcome
 from simulations.scenario import DEFAULT_SEED, Scenario
@@ -79,6 +80,7 @@ for _command in (compare, experiments, fuzz, shrink, sweep):
     help="Of how many peers to record what they believed; by default of all up to 100, and of 5 of more.",
 )
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Write the outcome as JSON, to compare.")
+@jobs_option
 def run_scenario(
     scenario: str,
     seed: int | None,
@@ -88,6 +90,7 @@ def run_scenario(
     record: str | None,
     views: int | None,
     save: Path | None,
+    jobs: int | None,
 ) -> None:
     """Run a scenario, and measure it.
 
@@ -105,7 +108,7 @@ def run_scenario(
     chosen = made.seed if seed is None else seed
     if not as_json:
         click.echo(f"seed: {chosen}\nscenario: {made.name}: {made.question}".rstrip(": "))
-    outcome = _run(made, chosen, replay_command(scenario, chosen, settings), record, views)
+    outcome = _run(made, chosen, replay_command(scenario, chosen, settings), record, views, jobs or os.cpu_count() or 1)
     if save is not None:
         outcome.save(save)
     if report is not None:
@@ -131,7 +134,7 @@ def _settings_text(settings: Sequence[str]) -> str:
     return "".join(f" --set {shlex.quote(setting)}" for setting in settings)
 
 
-def _run(scenario: Scenario, seed: int, replay: str, record: str | None, views: int | None) -> Outcome:
+def _run(scenario: Scenario, seed: int, replay: str, record: str | None, views: int | None, jobs: int) -> Outcome:
     from simulations.experiment import run
 
     watching: list[Recording] = []
@@ -141,7 +144,7 @@ def _run(scenario: Scenario, seed: int, replay: str, record: str | None, views: 
         watching.append(Recording(record, views=views))
     try:
         with Bar("running") as bar:
-            return run(scenario, seed=seed, replay=replay, progress=bar.show, watching=watching)
+            return run(scenario, seed=seed, replay=replay, progress=bar.show, watching=watching, jobs=jobs)
     finally:
         for recording in watching:
             recording.close()

@@ -62,7 +62,7 @@ class Connections:
         if dialler == target or self._open(dialler, target):
             return
         self.dials += 1
-        latency = self._network.conditions.latency.base(self._network.seed, dialler, target)
+        latency = self._network.latency(dialler, target)
         self._later(now + latency, self._answer, (dialler, target, self._told.lives[dialler], now, latency))
 
     def _answer(self, now: int, argument: tuple[int, int, int, int, int]) -> None:

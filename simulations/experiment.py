@@ -11,7 +11,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,11 +30,13 @@ from simulations.outcome import Engine, Outcome
 from simulations.plain_gossipsub import GossipsubNode
 from simulations.promises import Everybody, EverySchema, promises
 from simulations.scenario import Scenario
-from simulations.scenario_check import conditions_of, crowd_of, degrees, schema_of
+from simulations.scenario_check import conditions_of, crowd_of, degrees, members_of, schema_of
 from simulations.scenario_faults import Scene, scheduled
-from simulations.scenario_parts import microseconds
+from simulations.scenario_parts import KeyFault, microseconds
+from simulations.scenario_who import Who
 from simulations.seeds import stream
-from simulations.workload import Draw
+from simulations.shards import seats_in
+from simulations.workload import Change, Draw
 
 Progress = Callable[[float], None]  # the share that is done, from 0 to 1
 
@@ -56,6 +58,7 @@ class Experiment:
         replay: the command that does it again.
         watching: more checkers, such as a recording.
         node: makes a core; a test plants a faulty one.
+        shards: those that are simulated, of a scenario that has several; by default all, in one simulation.
 
     Raises:
         SetupError: the scenario cannot be run.
@@ -69,6 +72,7 @@ class Experiment:
         replay: str | None = None,
         watching: Iterable[Checker] = (),
         node: Callable[..., Core[int]] = Core,
+        shards: Sequence[int] | None = None,
     ) -> None:
         self.scenario, self.seed = scenario, seed
         self._began_wall, self._began_cpu = time.monotonic(), time.process_time()
@@ -76,15 +80,23 @@ class Experiment:
         begin = microseconds(scenario.settle)
         self._end = begin + microseconds(scenario.seconds + scenario.quiet)
         scene = Scene(crowd=crowd, begin=begin, end=self._end)
+        members = members_of(scenario, seed)
+        self._seats = seats = None if members is None else seats_in(members, shards)
+
+        def nodes(who: Who, key: str) -> tuple[int, ...]:
+            picked = crowd.pick(who, key)
+            return picked if seats is None else seats.of(picked)
+
         liars = {
-            peer: lying(LIARS[liar.kind], DOMAIN, liar.rate)
+            node: lying(LIARS[liar.kind], DOMAIN, liar.rate)
             for number, liar in enumerate(scenario.liars)
-            for peer in crowd.pick(liar.who, f"liars.{number}.who")
+            for node in nodes(liar.who, f"liars.{number}.who")
         }
+        faults = scheduled(scenario.faults, scene)
         uses_topic = scenario.planes.eager or scenario.protocol != "clk"
         self.network = GossipNetwork(
             seed=seed,
-            peers=scenario.peers,
+            peers=scenario.peers if seats is None else len(seats),
             rate=0,
             states=scenario.machines.states,
             schema=schema_of(scenario),
@@ -96,12 +108,13 @@ class Experiment:
             conditions=conditions_of(scenario),
             topology=scenario.topology.draw(),
             topic=degrees(scenario.topic) if uses_topic else None,
-            faults=scheduled(scenario.faults, scene),
-            absent=() if scenario.absent is None else crowd.pick(scenario.absent, "absent"),
+            faults=faults if seats is None else seats.place(faults),
+            absent=() if scenario.absent is None else nodes(scenario.absent, "absent"),
             checkers="none",
             node=_node_of(scenario, node),
             liars=liars,
             replay=replay,
+            seats=seats,
         )
         self.instruments: Board = instruments(scenario.measure or None, hooked=True, liars=tuple(liars))
         self.network.on_change = self.instruments.changed
@@ -127,10 +140,7 @@ class Experiment:
         begin = microseconds(scenario.settle)
         network.settle(scenario.settle)
         self.instruments.begin(network.simulation.now)
-        machines = scenario.machines
-        states = len(machines.schema) or machines.states
-        draw = Draw(stream(self.seed, "workload"), scenario.peers, states, machines.turnover, machines.each)
-        network.schedule(scenario.workload.changes(draw, begin, begin + microseconds(scenario.seconds)))
+        network.schedule(self._changes(begin))
         for step in range(1, STEPS + 1):
             if progress is not None:
                 progress((step - 1) / STEPS)
@@ -139,28 +149,47 @@ class Experiment:
         if progress is not None:
             progress(1.0)
 
+    def _changes(self, begin: int) -> Iterator[Change]:
+        """Yield what the workload changes: of each shard, what it would change if there were no other."""
+        scenario, machines, seats = self.scenario, self.scenario.machines, self._seats
+        states = len(machines.schema) or machines.states
+        names: list[tuple[int, ...]] = [()] if seats is None else [(shard,) for shard in seats.shards]
+        for name, shard in zip(names, self.network.simulation.shards, strict=True):
+            draw = Draw(stream(self.seed, "workload", *name), len(shard), states, machines.turnover, machines.each)
+            for change in scenario.workload.changes(draw, begin, begin + microseconds(scenario.seconds)):
+                yield change._replace(peer=shard.start + change.peer) if shard.start else change
+
     def _outcome(self, violations: list[str]) -> Outcome:
         simulation = self.network.simulation
-        found = self.instruments.results()
-        return Outcome(
-            scenario=self.scenario.to_dict(),
-            seed=self.seed,
-            commit=commit(),
-            version=_version(),
-            trace=simulation.trace_hash(),
-            engine=Engine(
-                events=simulation.statistics().events,
-                cpu_s=round(time.process_time() - self._began_cpu, 3),
-                wall_s=round(time.monotonic() - self._began_wall, 3),
-                memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-                simulated_s=simulation.now / 1e6,
-            ),
-            measures=found.measures,
-            curves=found.curves,
-            planes=found.planes,
-            violations=violations,
-            notes=found.notes,
+        engine = Engine(
+            events=simulation.statistics().events,
+            cpu_s=round(time.process_time() - self._began_cpu, 3),
+            wall_s=round(time.monotonic() - self._began_wall, 3),
+            memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            simulated_s=simulation.now / 1e6,
         )
+        trace = simulation.trace_hash()
+        return outcome_of(self.scenario, self.seed, self.instruments, trace=trace, engine=engine, violations=violations)
+
+
+def outcome_of(
+    scenario: Scenario, seed: int, board: Board, *, trace: str, engine: Engine, violations: list[str]
+) -> Outcome:
+    """Return what a run has to say, from all that was measured."""
+    found = board.results()
+    return Outcome(
+        scenario=scenario.to_dict(),
+        seed=seed,
+        commit=commit(),
+        version=_version(),
+        trace=trace,
+        engine=engine,
+        measures=found.measures,
+        curves=found.curves,
+        planes=found.planes,
+        violations=violations,
+        notes=found.notes,
+    )
 
 
 def run(
@@ -170,10 +199,25 @@ def run(
     progress: Progress | None = None,
     replay: str | None = None,
     watching: Iterable[Checker] = (),
+    jobs: int = 1,
 ) -> Outcome:
-    """Run a scenario, with its own seed unless another one is given. See `Experiment`."""
+    """Run a scenario, with its own seed unless another one is given. See `Experiment`.
+
+    Shards that have nothing to do with each other are simulated one by one, and by as many processes as `jobs` says,
+    with the same outcome.
+
+    Raises:
+        SetupError: something is `watching`, and there are several shards.
+    """
     given = scenario.seed if seed is None else seed
-    return Experiment(scenario, seed=given, replay=replay, watching=watching).run(progress)
+    watchers = list(watching)
+    if scenario.shards.count > 1:
+        from simulations.shard_runs import run_shards  # only here: it makes experiments itself
+
+        if watchers:
+            raise KeyFault("shards.count", "shards are simulated one by one, and nobody can watch, or record, them all")
+        return run_shards(scenario, given, jobs=jobs, progress=progress, replay=replay)
+    return Experiment(scenario, seed=given, replay=replay, watching=watchers).run(progress)
 
 
 def parameters_of(scenario: Scenario) -> Parameters:
@@ -230,4 +274,4 @@ def _version() -> str:
         return ""
 
 
-__all__ = ["Experiment", "commit", "parameters_of", "run"]
+__all__ = ["Experiment", "commit", "outcome_of", "parameters_of", "run"]

@@ -7,7 +7,7 @@ print(network.report())
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any, Literal
 
@@ -30,7 +30,8 @@ from simulations.liars import MakeLiar
 from simulations.measures import Counters, Latency, Report, Spread
 from simulations.promises import promises
 from simulations.seeds import derive, stream
-from simulations.simulation import Simulation, Verb
+from simulations.shards import Seats
+from simulations.simulation import Simulation, Verb, rarely_collecting
 from simulations.topic import Gossipsub
 from simulations.topology import Topology
 
@@ -53,6 +54,15 @@ class Signatures:
             self._known.clear()
         self._known[signed.signature] = signed, signed.is_signed(DOMAIN)
         return self._known[signed.signature][1]
+
+
+class _Topic:
+    """What the cores of a topic share, as facts are the same for all: whoever asks, of whatever is equal."""
+
+    def __init__(self) -> None:
+        self.signatures, self.merge, self.numbers = Signatures(), SharedMerge(), Numbers(shared=True)
+        self.known = Ledger(numbers=self.numbers)  # what all know that begin together
+        self.seconds = 0  # how many second machines there were
 
 
 def _said(node: Any, call: Callable[[Core[int]], Outputs[int]]) -> Outputs[int]:
@@ -83,6 +93,8 @@ class GossipNetwork:
         parameters, conditions, topology, topic, faults, absent: see there.
         node: makes a core; a test plants a faulty one.
         liars: peers that are to lie, and how. What is promised is promised to the others, and of the others.
+        seats: the places that these peers are, in shards; each has its own core, key and machines. See
+            `simulations.shards`.
         checkers: beside those of the protocol; "none": not even those, so that a benchmark measures the protocol.
     """
 
@@ -108,13 +120,18 @@ class GossipNetwork:
         node: Callable[..., Core[int]] = Core,
         liars: Mapping[int, MakeLiar] | None = None,
         replay: str | None = None,
+        seats: Seats | None = None,
     ) -> None:
         self.rate = rate
         self.updates = 0
         self.latency, self.spread = Latency(), Spread()
         self.on_change: Callable[[int, int], None] = _nothing
         """Called with (now, peer) right before the workload changes a machine of a running peer."""
-        self.identities = [Identity(derive(seed, "key", peer).to_bytes(8, "big") * 4) for peer in range(peers)]
+        names = range(peers) if seats is None else seats.names
+        self.identities = [Identity(derive(seed, "key", name).to_bytes(8, "big") * 4) for name in names]
+        self._names = names
+        self._topics = [_Topic() for _ in ((range(peers),) if seats is None else seats.ranges)]
+        self._topic_of: Sequence[int] = bytes(peers) if seats is None else seats.shard_of
         self._node = node
         self._liars = dict(liars or {})
         self._parameters = parameters
@@ -124,19 +141,16 @@ class GossipNetwork:
         )  # each peer's machines but the first
         self._count = machines
         self._own_schemas, self._turnover = own_schemas, turnover
-        self._signatures, self._merge, self._numbers = Signatures(), SharedMerge(), Numbers(shared=True)
         self._machines: list[Machine | None] = [None] * peers
         self._seconds: dict[int, tuple[Any, Machine]] = {}  # peer -> its core, its second machine
-        self._made = 0
         self._rng = stream(seed, "workload")
         self._before = Counters()
-        self._common: Ledger | None = None
+        self._is_warm = warm
         gone = frozenset(absent)
-        if warm:
-            self._common = Ledger(numbers=self._numbers)
-            for peer in range(peers):
+        with rarely_collecting():
+            for peer in range(peers) if warm else ():
                 if peer not in gone:
-                    self._common.commit(self._first_state(peer))
+                    self._topics[self._topic_of[peer]].known.commit(self._first_state(peer))
         watching: list[Checker] = [self.latency, self.spread]
         if checkers != "none":
             lying = [self.identities[peer].owner for peer in self._liars]
@@ -152,31 +166,35 @@ class GossipNetwork:
             absent=gone,
             checkers=watching,
             replay=replay,
+            seats=seats,
         )
 
     def _make(self, peer: int, host: Host) -> Node[int]:
-        core = self._core(peer, host, self._numbers)
-        if self._common is not None and self.simulation.lives[peer] == 1 and self.simulation.now == 0:
-            core.adopt(self._common)
+        topic = self._topics[self._topic_of[peer]]
+        core = self._core(peer, host, topic.numbers)
+        if self._is_warm and self.simulation.lives[peer] == 1 and self.simulation.now == 0:
+            core.adopt(topic.known)
         return self._liars[peer](core, host) if peer in self._liars else core
 
     def _core(self, peer: int, host: Host, numbers: Numbers) -> Core[int]:
+        topic = self._topics[self._topic_of[peer]]
         core = self._node(
             host,
             self.identities[peer],
             DOMAIN,
             parameters=self._parameters,
-            is_signed=self._signatures,
-            merge=self._merge,
+            is_signed=topic.signatures,
+            merge=topic.merge,
             numbers=numbers,
             owner_of=lambda neighbour: self.identities[neighbour].owner,
         )
-        schema = self._schema.merge({f"Own{peer}": State()}) if self._own_schemas else self._schema
-        machine = Machine(schema, id=f"machine{peer}")
+        name = self._names[peer]
+        schema = self._schema.merge({f"Own{name}": State()}) if self._own_schemas else self._schema
+        machine = Machine(schema, id=f"machine{name}")
         self._machines[peer] = machine
         core.expose(0, machine)  # the start publishes it
         if self._more is not None:
-            self._more[peer] = [Machine(schema, id=f"machine{peer}.{number}") for number in range(1, self._count)]
+            self._more[peer] = [Machine(schema, id=f"machine{name}.{number}") for number in range(1, self._count)]
             for another in self._more[peer]:
                 core.expose(0, another)
         return core
@@ -263,10 +281,12 @@ class GossipNetwork:
         return (self.simulation.now - began) / SECOND
 
     def _advance(self, until: int) -> None:
-        if self._common is not None:
+        if self._is_warm:
             self.simulation.run(0)
             self.spread.level()
-            self._common = None  # who starts later hears it from the others
+            self._is_warm = False  # who starts later hears it from the others
+            for topic in self._topics:
+                topic.known = Ledger()
         self.simulation.run(until)
 
     def _update(self, peer: int, state: str, number: int = 0) -> Callable[[Any, int], Outputs[int]]:
@@ -287,8 +307,9 @@ class GossipNetwork:
             held = self._seconds.pop(peer, None)
             if held is not None and held[0] is node:
                 return _said(node, lambda core: core.unexpose(now, held[1]))
-            self._made += 1
-            machine = Machine(self._schema, id=f"second{self._made}")
+            topic = self._topics[self._topic_of[peer]]
+            topic.seconds += 1
+            machine = Machine(self._schema, id=f"second{topic.seconds}")
             self._seconds[peer] = node, machine
             return _said(node, lambda core: core.expose(now, machine))
 

@@ -7,7 +7,7 @@ links are closed for good, and with them what is on its way; the next connection
 from __future__ import annotations
 
 from simulations.conditions import Conditions
-from simulations.seeds import INCREMENT, MASK, MULTIPLIER, derive
+from simulations.seeds import INCREMENT, MASK, MULTIPLIER
 from simulations.trace import frame_key
 
 # What keeps a frame from going straight on, as bits. Zero is the fast path of both ends.
@@ -52,13 +52,23 @@ class Link(End):
         "sent_bytes",
     )
 
-    def __init__(self, seed: int, source: int, target: int, generation: int, outgoing: bool, conditions: Conditions):
+    def __init__(
+        self,
+        source: int,
+        target: int,
+        generation: int,
+        outgoing: bool,
+        conditions: Conditions,
+        *,
+        base: int,
+        draws: int,
+    ) -> None:
         super().__init__(source, target)
         self.generation = generation  # how many connections this pair had before
         self.outgoing = outgoing  # did the source dial?
         self.known = False  # has the source been told that it is up, and not that it is down?
-        self.base = conditions.latency.base(seed, source, target)
-        self.draws = derive(seed, "link", source, target, generation)
+        self.base = base  # how long a frame takes, without the jitter
+        self.draws = draws  # where its stream begins
         self.last = 0  # when the last frame in order arrives
         self.free = 0  # when the last frame is sent, if bandwidth is limited
         self.sent_bytes = 0

@@ -97,6 +97,7 @@ class Spread(Checker):
     def __init__(self) -> None:
         self.behind = 0
         self._owners: dict[int, bytes] = {}  # of the running peers
+        self._running: list[int] = []  # how many those are, by shard: only within one does anybody hear of others
         self._newest: dict[bytes, tuple[int, int]] = {}
         self._holders: dict[bytes, int] = {}  # how many peers have the newest
         self._simulation: Simulation | None = None
@@ -104,16 +105,22 @@ class Spread(Checker):
     @property
     def pairs(self) -> int:
         """Return how many pairs there are."""
-        return len(self._owners) * len(self._newest)
+        return sum(running**2 for running in self._running)
 
     def started(self, simulation: Simulation) -> None:
         """Keep it, to see what a peer knew that crashes."""
         self._simulation = simulation
+        self._running = [0] * len(simulation.shards)
 
     def level(self) -> None:
         """Begin where everybody knows all that was published so far."""
-        self._holders = dict.fromkeys(self._newest, len(self._owners))
+        for peer, owner in self._owners.items():
+            self._holders[owner] = self._running[self._shard_of(peer)]
         self.behind = 0
+
+    def _shard_of(self, peer: int) -> int:
+        assert self._simulation is not None
+        return self._simulation.shard_of[peer]
 
     def notified(self, now: int, peer: int, event: object) -> None:
         """Count who has caught up, and who is behind because of something new."""
@@ -123,11 +130,12 @@ class Spread(Checker):
                 self._holders[state.owner] += 1
                 self.behind -= 1
         elif isinstance(event, Published):
-            state = event.state
+            state, shard = event.state, self._shard_of(peer)
             if peer not in self._owners:
                 self._owners[peer] = state.owner
-                self.behind += len(self._newest)
-            held = self._holders.get(state.owner, len(self._owners))
+                self.behind += self._running[shard]
+                self._running[shard] += 1
+            held = self._holders.get(state.owner, self._running[shard])
             self._newest[state.owner] = state.order
             self._holders[state.owner] = 1
             self.behind += held - 1
@@ -139,16 +147,16 @@ class Spread(Checker):
             core = self._simulation.nodes[verb.peer]
             if isinstance(core, Core):
                 holds = [owner for owner, state in states_of(core) if self._newest.get(owner) == state.order]
-                self.behind -= len(self._newest) - len(holds)
+                self.behind -= self._running[self._shard_of(verb.peer)] - len(holds)
                 for owner in holds:
                     self._holders[owner] -= 1
                 self._drop(verb.peer)
 
     def _drop(self, peer: int) -> None:
         owner = self._owners.pop(peer)
-        if owner in self._newest:
-            self.behind -= len(self._owners) - self._holders.pop(owner)
-            del self._newest[owner]
+        self._running[self._shard_of(peer)] -= 1
+        self.behind -= self._running[self._shard_of(peer)] - self._holders.pop(owner)
+        del self._newest[owner]
 
 
 class Opinions(Checker):

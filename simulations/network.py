@@ -15,7 +15,8 @@ from pubsub.boundary import CHANNELS, TOPIC, Message
 from simulations.conditions import Conditions
 from simulations.link import ACTION, CLOSED, COSTLY, CUT, HELD, End, Link
 from simulations.queue import SLOT_MASK, SLOTS, Queue
-from simulations.seeds import INCREMENT, MASK, MULTIPLIER
+from simulations.seeds import INCREMENT, MASK, MULTIPLIER, derive
+from simulations.shards import Seats
 
 #: A frame: its link (or desk), channel, stream, message. Or an action: `CALL`, a function, its argument, None.
 Event = tuple[End, Any, Any, Any]
@@ -45,7 +46,9 @@ class Counts:
 class Network:
     """Links between peers, and the way of a frame along them."""
 
-    def __init__(self, seed: int, peers: int, conditions: Conditions, queue: Queue[Event]) -> None:
+    def __init__(
+        self, seed: int, peers: int, conditions: Conditions, queue: Queue[Event], seats: Seats | None = None
+    ) -> None:
         self.seed = seed
         self.conditions = conditions
         self.queue = queue
@@ -56,9 +59,11 @@ class Network:
         self._walls: list[tuple[frozenset[int], frozenset[int]]] = []
         self._holds: list[tuple[frozenset[int], frozenset[int]]] = []
         self._degraded: list[tuple[frozenset[int], frozenset[int], Conditions]] = []
-        self._uplink_free = [0] * peers
+        self._seats = seats
+        # Until when (us) a peer's uplink, and its CPU, have something to do; whoever is not in it never had anything.
+        self._uplink_free: dict[int, int] = {}
+        self.busy: dict[int, int] = {}
         self.on_stray: Callable[[int, Link], None] = lambda now, link: None  # a frame sent on a closed connection
-        self.busy = [0] * peers  # until when (us) a peer has something to do
 
     # Sending.
 
@@ -129,8 +134,8 @@ class Network:
 
     def _serialise(self, link: Link, now: int, size: int) -> int | None:
         """Return when the last byte has left (us), or None if there is no room in the sender's queue."""
-        conditions, source = link.conditions, link.source
-        link_free, uplink_free = link.free, self._uplink_free[source]
+        conditions, source = link.conditions, self.host_of(link.source)
+        link_free, uplink_free = link.free, self._uplink_free.get(source, 0)
         at = now
         if conditions.bandwidth:
             if (link_free - now) * conditions.bandwidth > conditions.queue * 1_000_000:
@@ -161,8 +166,8 @@ class Network:
         """Queue the frame at the desk of its receiver, until it has been worked on."""
         assert isinstance(link, Link)
         assert link.desk is not None
-        conditions, target = link.conditions, link.target
-        begin = max(now, self.busy[target])
+        conditions, target = link.conditions, self.host_of(link.target)
+        begin = max(now, self.busy.get(target, 0))
         if begin - now > conditions.patience:
             self.counts.overrun += 1
             return
@@ -170,11 +175,27 @@ class Network:
         self.busy[target] = done = begin + cost + message.size * conditions.cpu_byte_ns // 1000
         self.queue.push(done, (link.desk, channel, stream, message))
 
+    def host_of(self, peer: int) -> int:
+        """Return whose computer a node is on: the peer that has the seat."""
+        return peer if self._seats is None else self._seats.peers[peer]
+
+    def busy_until(self, peer: int) -> int:
+        """Return until when a peer has something to do, us."""
+        return self.busy.get(self.host_of(peer), 0)
+
+    def rest(self, peer: int) -> None:
+        """Let go of all that a peer had to do."""
+        self.busy.pop(self.host_of(peer), None)
+
     def tally(self) -> Counts:
         """Return the counts, with what was sent."""
         return replace(self.counts, sent=sum(self.channel_frames))
 
     # Connections as such, and what is done to them.
+
+    def latency(self, source: int, target: int) -> int:
+        """Return how long a frame takes from one to the other, us, without the jitter."""
+        return self.conditions.latency.base(self.seed, self.host_of(source), self.host_of(target))
 
     def connect(self, dialler: int, target: int) -> tuple[Link, Link]:
         """Make the two links of a new connection, that of the dialler first."""
@@ -186,7 +207,10 @@ class Network:
             for left, right, degraded in self._degraded:
                 if source in left and end in right:
                     conditions = degraded
-            link = Link(self.seed, source, end, generation, source == dialler, conditions)
+            names = (source, end) if self._seats is None else (self._seats.names[source], self._seats.names[end])
+            draws = derive(self.seed, "link", *names, generation)
+            base = conditions.latency.base(self.seed, self.host_of(source), self.host_of(end))
+            link = Link(source, end, generation, source == dialler, conditions, base=base, draws=draws)
             self._settle(link)
             self.links[source][end] = link
             made.append(link)

@@ -37,7 +37,7 @@ class ClocksGoForward(Checker):
 
     def __init__(self, lying: Collection[bytes] = ()) -> None:
         self._lying = frozenset(lying)
-        self._numbers: dict[bytes, int] = {}
+        self._numbers: list[dict[bytes, int]] = []  # of the owners in each shard
         self._orders: list[array[int]] = []  # of each peer, by the number of the owner; 0: nothing
         self._lives: list[int] = []
         self._said: dict[bytes, OwnerState] = {}
@@ -48,6 +48,7 @@ class ClocksGoForward(Checker):
     def started(self, simulation: Simulation) -> None:
         """Keep it, to tell a peer's lives apart: a restarted one begins with nothing."""
         self._simulation = simulation
+        self._numbers = [{} for _ in simulation.shards]
         self._orders = [array("Q") for _ in range(simulation.peers)]
         self._lives = [0] * simulation.peers
 
@@ -104,13 +105,14 @@ class ClocksGoForward(Checker):
     def _known(self, peer: int, state: OwnerState) -> tuple[array[int], int, int]:
         """Return what was seen of this peer, where in it the owner of a state is, and the state's order."""
         assert self._simulation is not None
-        number = self._numbers.setdefault(state.owner, len(self._numbers))
+        numbers = self._numbers[self._simulation.shard_of[peer]]
+        number = numbers.setdefault(state.owner, len(numbers))
         known = self._orders[peer]
         if self._lives[peer] != self._simulation.lives[peer]:
             self._lives[peer] = self._simulation.lives[peer]
             del known[:]
         if number >= len(known):
-            known.frombytes(bytes(8 * (len(self._numbers) - len(known))))
+            known.frombytes(bytes(8 * (len(numbers) - len(known))))
         return known, number, _packed(state)
 
 
@@ -221,18 +223,23 @@ class Everybody(Checker):
     """At the end all running peers know the newest state of all owners that run, and agree about all others."""
 
     def ended(self, simulation: Simulation) -> None:
-        """Compare all ledgers with each other, and with what the owners say of themselves."""
-        cores = {p: n for p, n in enumerate(simulation.nodes) if isinstance(n, Core)}
-        views = {p: {o: (s.order, s.mark) for o, s in states_of(core)} for p, core in cores.items()}
-        truth = {core.identity.owner: core.publisher.state for core in cores.values()}
-        for peer, view in views.items():
-            for owner, state in truth.items():
-                if state is not None and view.get(owner) != (state.order, state.mark):
-                    raise Violation(f"peer {peer} believes {view.get(owner)} of an owner that is at {state!r}")
-        first = next(iter(views.values()), {})
-        others = [peer for peer, view in views.items() if view != first]
-        if others:
-            raise Violation(f"{len(others)} of {len(views)} peers do not agree: {others[:5]}")
+        """Compare all ledgers of each shard with each other, and with what the owners say of themselves."""
+        for shard in simulation.shards:
+            said = _disagreement({p: n for p in shard if isinstance(n := simulation.nodes[p], Core)})
+            if said:
+                raise Violation(said)
+
+
+def _disagreement(cores: dict[int, Core[int]]) -> str:
+    views = {p: {o: (s.order, s.mark) for o, s in states_of(core)} for p, core in cores.items()}
+    truth = {core.identity.owner: core.publisher.state for core in cores.values()}
+    for peer, view in views.items():
+        for owner, state in truth.items():
+            if state is not None and view.get(owner) != (state.order, state.mark):
+                return f"peer {peer} believes {view.get(owner)} of an owner that is at {state!r}"
+    first = next(iter(views.values()), {})
+    others = [peer for peer, view in views.items() if view != first]
+    return f"{len(others)} of {len(views)} peers do not agree: {others[:5]}" if others else ""
 
 
 class EverySchema(Checker):

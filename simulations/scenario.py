@@ -58,6 +58,17 @@ class Weather(Part, frozen=True, kw_only=True):
     patience_ms: Millis = 10_000.0
 
 
+class Shards(Part, frozen=True, kw_only=True):
+    """Topics side by side, if `count` is more than one; each peer takes part in `of` of them, which are drawn.
+
+    In each it has a core and machines of its own. `topology` and `workload` are those of each shard. See
+    `simulations.shards`.
+    """
+
+    count: Annotated[int, Meta(ge=1, le=100_000)] = 1
+    of: Annotated[int, Meta(ge=1)] = 1
+
+
 class StateSpec(Part, frozen=True, kw_only=True):
     """A state of a schema."""
 
@@ -177,6 +188,7 @@ class Scenario(Part, frozen=True, kw_only=True):
     seconds: Seconds = 20.0
     quiet: Seconds = 20.0
     absent: Who | None = None
+    shards: Shards = msgspec.field(default_factory=Shards)
     topology: Topology = msgspec.field(default_factory=RegularGraph)
     network: Weather = msgspec.field(default_factory=Weather)
     workload: Workload = msgspec.field(default_factory=Poisson)
@@ -205,6 +217,7 @@ __all__ = [
     "Machines",
     "Planes",
     "Scenario",
+    "Shards",
     "StateSpec",
     "Topic",
     "Tuning",

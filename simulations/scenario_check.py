@@ -15,9 +15,10 @@ from simulations.instruments import NAMES
 from simulations.regions import Wide
 from simulations.scenario import Scenario, Topic
 from simulations.scenario_faults import Scene, scheduled
-from simulations.scenario_network import regions_of
+from simulations.scenario_network import RegionGraph, regions_of
 from simulations.scenario_parts import KeyFault, microseconds
 from simulations.scenario_who import Crowd
+from simulations.shards import Members, interests
 from simulations.topic import Gossipsub
 
 
@@ -44,6 +45,27 @@ def degrees(topic: Topic) -> Gossipsub:
     )
 
 
+def members_of(scenario: Scenario, seed: int) -> Members | None:
+    """Return which peers take part in which shard; None: there is one topic, and all do.
+
+    Raises:
+        KeyFault: there are too few peers for so many shards.
+    """
+    shards = scenario.shards
+    if shards.of > shards.count:
+        raise KeyFault("shards.of", f"a peer cannot take part in {shards.of} of {shards.count} shards")
+    if shards.count == 1:
+        return None
+    if isinstance(scenario.topology, RegionGraph):
+        raise KeyFault(
+            "topology.kind", "'regions' are of all peers, and each shard has a graph of its own: say another"
+        )
+    try:
+        return interests(seed, scenario.peers, shards.count, shards.of)
+    except SetupError as error:
+        raise KeyFault("shards.count", str(error)) from error
+
+
 def check(scenario: Scenario) -> None:
     """Look at a scenario.
 
@@ -54,6 +76,7 @@ def check(scenario: Scenario) -> None:
     if isinstance(latency, Wide) and len(latency.matrix) > scenario.peers:
         raise KeyFault("peers", f"{scenario.peers} are fewer than the {len(latency.matrix)} regions of the latency")
     degrees(scenario.topic)
+    members_of(scenario, scenario.seed)
     crowd = crowd_of(scenario, scenario.seed)
     try:
         scenario.topology.draw()
@@ -123,4 +146,4 @@ def conditions_of(scenario: Scenario) -> Conditions:
     )
 
 
-__all__ = ["check", "conditions_of", "crowd_of", "degrees", "schema_of"]
+__all__ = ["check", "conditions_of", "crowd_of", "degrees", "members_of", "schema_of"]

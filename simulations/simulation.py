@@ -11,7 +11,7 @@ same trace hash in every process. Times are microseconds since the beginning; no
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -41,6 +41,7 @@ from simulations.link import ACTION
 from simulations.network import CALL, Event, Network
 from simulations.queue import Queue
 from simulations.seeds import stream
+from simulations.shards import Seats
 from simulations.statistics import Statistics
 from simulations.topic import Envelope, Gossipsub, Topic
 from simulations.topology import Topology, regular
@@ -61,6 +62,7 @@ class Simulation:
 
     `nodes` makes the node of a peer, at its start and at each restart. Peers in `absent` are not started until a verb
     does. `faults` are (time, verb). `replay` is the command that repeats the run; it is printed when something fails.
+    With `seats`, what is called a peer here, and in the checkers, is a peer's place in one of its shards.
     """
 
     def __init__(
@@ -77,21 +79,27 @@ class Simulation:
         absent: Iterable[int] = (),
         tick_us: int = 100,
         replay: str | None = None,
+        seats: Seats | None = None,
     ) -> None:
         if not 0 < peers < 1 << trace.PEER_BITS:
             raise SetupError(f"{peers} peers; from 1 to {(1 << trace.PEER_BITS) - 1} can be simulated")
+        if seats is not None and len(seats) != peers:
+            raise SetupError(f"{len(seats)} seats for {peers} nodes: there is one for each")
         self.seed = seed
         self.peers = peers
+        self.seats = seats
+        self.shards: tuple[range, ...] = (range(peers),) if seats is None else seats.ranges
+        self.shard_of: Sequence[int] = bytes(peers) if seats is None else seats.shard_of
         self.now = 0
         self.replay = replay
         self.conditions = conditions or Conditions()
         self.checkers: list[Checker] = list(checkers)
         self.queue: Queue[Event] = Queue(tick_us)
-        self.network = Network(seed, peers, self.conditions, self.queue)
+        self.network = Network(seed, peers, self.conditions, self.queue, seats)
         self.connections = Connections(self.network, self)
         self.network.on_stray = self.connections.reset
         self.clocks = Clocks(peers)
-        self.topic = Topic(seed, peers, topic, self.network) if topic else None
+        self.topic = Topic(seed, peers, topic, self.network, seats) if topic else None
         self.disks = [Disk() for _ in range(peers)]
         self.nodes: list[Node[int] | None] = [None] * peers
         self.lives = [0] * peers
@@ -107,7 +115,8 @@ class Simulation:
         self._watched: list[Checker] = []
         self._began = False
         self._absent = frozenset(absent)
-        for dialler, target in (topology or regular(min(6, max(peers - 1, 2))))(peers, seed):
+        draw = topology or regular(min(6, max(min(map(len, self.shards)) - 1, 2)))
+        for dialler, target in draw(peers, seed) if seats is None else seats.among(draw, seed):
             self._neighbours[dialler].append(target)
             self._neighbours[target].append(dialler)
         self._pairs = [(left, right) for left in range(peers) for right in self._neighbours[left] if left < right]
@@ -132,7 +141,7 @@ class Simulation:
         Raises what a checker or a node raises, with the command that replays it.
         """
         last = until // self.queue.tick_us
-        with self._explained(), _rarely_collecting():
+        with self._explained(), rarely_collecting():
             if not self._began:
                 self._begin()
             self._loop(last)
@@ -189,7 +198,7 @@ class Simulation:
         self._receive[peer] = _nobody
         self._silent[peer] = silent
         self._wanted[peer] = NEVER
-        self.network.busy[peer] = 0
+        self.network.rest(peer)
         self.disks[peer].crash()
         self.connections.crash(self.now, peer)
         if self.topic:
@@ -223,7 +232,7 @@ class Simulation:
         self.lives[peer] += 1
         self._silent[peer] = False
         self._trace.note(trace.STARTED, peer, self.lives[peer])
-        rng = stream(self.seed, "peer", peer, self.lives[peer])
+        rng = stream(self.seed, "peer", peer if self.seats is None else self.seats.names[peer], self.lives[peer])
         host = Host(random=rng, wall=lambda: self.clocks.read(self.now, peer), disk=self.disks[peer])
         node = self._make_node(peer, host)
         self.nodes[peer] = node
@@ -323,7 +332,9 @@ class Simulation:
         if self._alarm[peer] != at:
             return
         self._alarm[peer] = NEVER
-        wanted = max(self._wanted[peer], self.network.busy[peer])  # a busy peer is late with its timers, too
+        wanted = self._wanted[peer]
+        if self.network.busy:  # a busy peer is late with its timers, too
+            wanted = max(wanted, self.network.busy_until(peer))
         node = self.nodes[peer]
         if node is None or wanted >= NEVER:
             return
@@ -387,7 +398,7 @@ def _nobody(now: int, peer: int, channel: int, stream_number: int, message: Mess
 
 
 @contextmanager
-def _rarely_collecting() -> Iterator[None]:
+def rarely_collecting() -> Iterator[None]:
     """Look for cycles rarely: events are tuples that come and go, none of them in a cycle, by the million."""
     thresholds = gc.get_threshold()
     gc.set_threshold(100_000, 20, 100)

@@ -10,12 +10,12 @@ mesh that is too small grafts at once.
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 
 from pubsub.boundary import TOPIC, Message
 from simulations.network import Network
 from simulations.seeds import stream
+from simulations.shards import Seats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +47,19 @@ class Envelope:
 class Topic:
     """The meshes of all peers, and which messages each has seen."""
 
-    def __init__(self, seed: int, peers: int, options: Gossipsub, network: Network) -> None:
+    def __init__(self, seed: int, peers: int, options: Gossipsub, network: Network, seats: Seats | None = None) -> None:
         self.options = options
         self.meshes: list[dict[int, None]] = [{} for _ in range(peers)]
         self.published = self.unique = self.duplicates = self.dropped = self.refused = self.forgotten = 0
         self._network = network
-        self._seen: dict[int, tuple[int, bytearray]] = {}
-        self._peers = peers
-        self._random: random.Random = stream(seed, "topic")
+        self._seen: dict[int, tuple[int, int, bytearray]] = {}  # when, the first peer of the topic, who has seen it
+        self._seats = seats
+        self._shards = (range(peers),) if seats is None else seats.ranges
+        names: list[tuple[int, ...]] = [()] if seats is None else [(shard,) for shard in seats.shards]
+        self._randoms = [stream(seed, "topic", *name) for name in names]
+
+    def _shard_of(self, peer: int) -> int:
+        return 0 if self._seats is None else self._seats.shard_of[peer]
 
     def linked(self, peer: int, other: int) -> None:
         """Take a new connection into both meshes, if they have room."""
@@ -82,7 +87,7 @@ class Topic:
             return
         known = [other for other, link in self._network.links[peer].items() if link.open and other not in mesh]
         candidates = [other for other in known if len(self.meshes[other]) < self.options.high]
-        self._random.shuffle(candidates)
+        self._randoms[self._shard_of(peer)].shuffle(candidates)
         for other in candidates[: self.options.degree - len(mesh)]:
             self._graft(peer, other)
 
@@ -90,9 +95,10 @@ class Topic:
         """Push a message to the mesh of its publisher."""
         self._forget(now)
         self.published += 1
-        seen = bytearray(self._peers)
-        seen[source] = 1
-        self._seen[self.published] = now, seen
+        seats = self._shards[self._shard_of(source)]
+        seen = bytearray(len(seats))
+        seen[source - seats.start] = 1
+        self._seen[self.published] = now, seats.start, seen
         envelope = Envelope(message, message.size + self.options.envelope)
         self._push(now, source, -1, self.published, envelope)
 
@@ -102,11 +108,11 @@ class Topic:
         if remembered is None:  # a real peer would take it for a new one; counted, so that nobody overlooks it
             self.forgotten += 1
             return False
-        seen = remembered[1]
-        if seen[peer]:
+        _, first, seen = remembered
+        if seen[peer - first]:
             self.duplicates += 1
             return False
-        seen[peer] = 1
+        seen[peer - first] = 1
         self.unique += 1
         return True
 
@@ -126,7 +132,7 @@ class Topic:
 
     def _forget(self, now: int) -> None:
         while self._seen:
-            number, (published, _) = next(iter(self._seen.items()))
+            number, (published, _, _) = next(iter(self._seen.items()))
             if published + self.options.remember > now:
                 break
             del self._seen[number]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -43,16 +43,18 @@ def held_by(node: Any) -> Held:
 
 @dataclass(slots=True)
 class Mark:
-    """A moment after which all that is missing can arrive: the end of a partition, or of a hold.
+    """A moment after which all that is missing in a shard can arrive: the end of a partition, or of a hold.
 
     Attributes:
         at: when.
-        states: so many had been published until then.
+        shard: where; -1: that was in another simulation.
+        states: so many had been published until then, in all shards.
         missing: pairs of an update and a peer that were missing of them.
         most, rest: when 99 % of those, and all, had arrived; None: not yet.
     """
 
     at: int
+    shard: int
     states: int
     missing: int
     came: int = 0
@@ -78,6 +80,7 @@ class States:
     first: array[int] = field(default_factory=lambda: array("q"))
     """Its first update, and how many those are."""
     updates: array[int] = field(default_factory=lambda: array("q"))
+    shard: array[int] = field(default_factory=lambda: array("q"))
     before: list[int] = field(default_factory=list)
     """The state of the same owner before it; -1: none that is counted."""
     reached: list[array[int]] = field(default_factory=lambda: [array("q") for _ in SHARES])
@@ -102,6 +105,7 @@ class Arrivals:
         due, came, excused: pairs of an update and a peer that were expected, arrived, or were expected no more, by
             `STEP`.
         commits: states that peers took over.
+        copies: pairs of an update and a peer of its shard, whether it runs or not.
         unpublished: updates that ended with their peer.
         joined: how long each start took until all was known that was newest then; `joining`: those that are at it.
     """
@@ -118,19 +122,20 @@ class Arrivals:
         self.joining: dict[int, Join] = {}
         self.joined: list[int] = []
         self.commits = 0
+        self.copies = 0
         self.unpublished = 0
         self.began: int | None = None
         self._hooked = hooked
         self._liars = frozenset(liars)
         self._wants_hops = hops
         self._ways: list[bytearray] = []
-        self._numbers: dict[bytes, int] = {}
+        self._numbers: list[dict[bytes, int]] = []  # of the owners in each shard
         self._peers: dict[bytes, int] = {}
         self._pending: dict[int, list[int]] = {}
         self._logs: dict[bytes, dict[Order, int]] = {}
-        self._newest: dict[bytes, Order] = {}
+        self._newest: list[dict[bytes, Order]] = []  # in each shard
         self._born: list[int] = []
-        self._others: int | None = None  # how many run; None: to be counted
+        self._others: dict[int, int] = {}  # how many run in a shard, where they were counted
         self._batch, self._times = array("q"), array("q")
         self._simulation: Simulation | None = None
         self.source = -1  # who sent what is delivered now
@@ -141,7 +146,8 @@ class Arrivals:
         """Make room."""
         self._simulation = simulation
         self._born = [0] * simulation.peers
-        self._wants_hops = self._wants_hops and simulation.peers <= MAX_WAYS
+        self._numbers, self._newest = [{} for _ in simulation.shards], [{} for _ in simulation.shards]
+        self._wants_hops = self._wants_hops and max(map(len, simulation.shards)) <= MAX_WAYS
         self._ways = [bytearray() for _ in range(simulation.peers)] if self._wants_hops else []
 
     def begin(self, now: int) -> None:
@@ -161,11 +167,14 @@ class Arrivals:
         """Note a new state of its owner."""
         if peer in self._liars:
             return
+        assert self._simulation is not None
         owner, order = event.state.owner, event.state.order
-        self._newest[owner] = order
+        shard = self._simulation.shard_of[peer]
+        self._newest[shard][owner] = order
         self._peers[owner] = peer
         if self._wants_hops:
-            self._place(peer, self._numbers.setdefault(owner, len(self._numbers)), 0)
+            numbers = self._numbers[shard]
+            self._place(peer, numbers.setdefault(owner, len(numbers)), 0, len(numbers))
         if self.began is None:
             return
         log = self._logs.setdefault(owner, {})
@@ -181,10 +190,12 @@ class Arrivals:
         states.first.append(len(self.changed))
         states.updates.append(len(made))
         states.arrived.append(0)
+        states.shard.append(shard)
         for reached in states.reached:
             reached.append(-1)
         self.changed.extend(made)
-        others = self._running() - 1
+        others = self._running(shard) - 1
+        self.copies += len(self._simulation.shards[shard]) * len(made)
         states.expected.append(others)
         states.sources.setdefault(peer, number)
         self.due[now // STEP] = self.due.get(now // STEP, 0) + others * len(made)
@@ -213,19 +224,20 @@ class Arrivals:
 
     def faulted(self, now: int, verb: Verb) -> None:
         """Count without whoever ends here, and note from when on all can arrive."""
-        self._others = None
+        self._others.clear()
         if isinstance(verb, Crash | Restart):
             self._end(now, verb.peer)
             if isinstance(verb, Restart):
                 self._born[verb.peer] = now
-                newest = {o: n for o, n in self._newest.items() if self._runs(o) and self._peers[o] != verb.peer}
+                known = self._newest[self._shard_of(verb.peer)]
+                newest = {o: n for o, n in known.items() if self._runs(o) and self._peers[o] != verb.peer}
                 if newest and verb.peer not in self._liars:
                     self.joining[verb.peer] = Join(now, newest)
         elif isinstance(verb, Heal | Release) and self.began is not None:
             self.flush()
-            missing = self.missing()
-            if missing:
-                self.marks.append(Mark(now, len(self.states.before), missing))
+            for shard, missing in enumerate(self._missing_by_shard()):
+                if missing:
+                    self.marks.append(Mark(now, shard, len(self.states.before), missing))
 
     # -- how
 
@@ -233,26 +245,31 @@ class Arrivals:
         assert self._simulation is not None
         return self._simulation.is_alive(self._peers[owner])
 
-    def _running(self) -> int:
-        if self._others is None:
-            assert self._simulation is not None
-            nodes = self._simulation.nodes
-            self._others = sum(node is not None and peer not in self._liars for peer, node in enumerate(nodes))
-        return self._others
+    def _shard_of(self, peer: int) -> int:
+        assert self._simulation is not None
+        return self._simulation.shard_of[peer]
 
-    def _place(self, peer: int, number: int, far: int) -> None:
+    def _running(self, shard: int) -> int:
+        if shard not in self._others:
+            assert self._simulation is not None
+            nodes, peers = self._simulation.nodes, self._simulation.shards[shard]
+            self._others[shard] = sum(nodes[peer] is not None and peer not in self._liars for peer in peers)
+        return self._others[shard]
+
+    def _place(self, peer: int, number: int, far: int, owners: int) -> None:
         ways = self._ways[peer]
         if number >= len(ways):
-            ways.extend(bytes(len(self._numbers) - len(ways)))
+            ways.extend(bytes(owners - len(ways)))
         ways[number] = far
 
     def _come(self, peer: int, owner: bytes) -> None:
-        number = self._numbers.get(owner)
+        numbers = self._numbers[self._shard_of(peer)]
+        number = numbers.get(owner)
         if number is None or self.source < 0:
             return
         theirs = self._ways[self.source]
         far = min(theirs[number] + 1 if number < len(theirs) else 1, FAR)
-        self._place(peer, number, far)
+        self._place(peer, number, far, len(numbers))
         self.hops[far] += 1
 
     def _hear(self, now: int, peer: int, owner: bytes, order: Order) -> None:
@@ -274,7 +291,7 @@ class Arrivals:
             return
         self.flush()
         held = {owner: state.order for owner, state in held_by(node)}
-        states, gone = self.states, 0
+        states, gone, shard = self.states, 0, self._simulation.shard_of[peer]
         has: dict[bytes, int] = {owner: self._logs.get(owner, {}).get(order, -1) for owner, order in held.items()}
         missing = np.flatnonzero(_view(states.arrived) < _view(states.expected)).tolist() if states.before else []
         owners = {number: owner for owner, log in self._logs.items() for number in log.values()} if missing else {}
@@ -282,11 +299,13 @@ class Arrivals:
             owner = owners[number]
             if self._peers[owner] == peer or states.published[number] < self._born[peer]:
                 continue
+            if states.shard[number] != shard:
+                continue
             if has.get(owner, -1) < number:
                 states.expected[number] -= 1
                 gone += states.updates[number]
                 for mark in self.marks:
-                    if number < mark.states:
+                    if number < mark.states and mark.shard == shard:
                         mark.missing -= states.updates[number]
                 self._catch_up(now, number)
         for mark in self.marks:
@@ -317,7 +336,7 @@ class Arrivals:
         self._rank(numbers, times)
         for mark in self.marks:
             if mark.rest is None:
-                older = np.flatnonzero(numbers < mark.states)
+                older = np.flatnonzero((numbers < mark.states) & (_view(states.shard)[numbers] == mark.shard))
                 gained = mark.came + np.cumsum(weights[older])
                 _cross(mark, gained, times[older])
 
@@ -338,12 +357,54 @@ class Arrivals:
 
     # -- what came of it
 
+    def detach(self) -> None:
+        """Let go of the simulation, and of what only its events are looked up in. Call `flush` before it."""
+        self._simulation = None
+        self._ways, self._numbers, self._newest, self._born = [], [], [], []
+        self._logs, self._peers = {}, {}
+
+    def add(self, other: Arrivals) -> None:
+        """Take over what another simulation has measured, of other shards and over the same time."""
+        ours, theirs = self.states, other.states
+        first, number = len(self.changed), len(ours.before)
+        ours.first.extend(at + first for at in theirs.first)
+        ours.before.extend(before if before < 0 else before + number for before in theirs.before)
+        for mine, its in (
+            (ours.published, theirs.published),
+            (ours.expected, theirs.expected),
+            (ours.arrived, theirs.arrived),
+            (ours.updates, theirs.updates),
+            (ours.shard, theirs.shard),
+            *zip(ours.reached, theirs.reached, strict=True),
+            (self.changed, other.changed),
+        ):
+            mine.extend(its)
+        self.latency, self.came = _plus(self.latency, other.latency), _plus(self.came, other.came)
+        self.hops = [mine + its for mine, its in zip(self.hops, other.hops, strict=True)]
+        for sums, more in ((self.due, other.due), (self.excused, other.excused)):
+            for at, count in more.items():
+                sums[at] = sums.get(at, 0) + count
+        self.marks += [replace(mark, shard=-1) for mark in other.marks]
+        self.joined += other.joined
+        self.joining |= {len(self.joining) + at: join for at, join in enumerate(other.joining.values())}
+        self.commits += other.commits
+        self.copies += other.copies
+        self.unpublished += other.unpublished
+
     def missing(self) -> int:
         """Return how many pairs of an update and a peer are missing. Call `flush` before it."""
         states = self.states
         if not states.before:
             return 0
         return int(((_view(states.expected) - _view(states.arrived)) * _view(states.updates)).sum())
+
+    def _missing_by_shard(self) -> list[int]:
+        assert self._simulation is not None
+        states, shards = self.states, len(self._simulation.shards)
+        if not states.before:
+            return [0] * shards
+        each = (_view(states.expected) - _view(states.arrived)) * _view(states.updates)
+        return list(map(int, np.bincount(_view(states.shard), weights=each, minlength=shards)))
 
     def expected(self) -> int:
         """Return how many pairs of an update and a peer are expected."""

@@ -46,5 +46,11 @@ class Instrument:
     def paused(self, simulation: Simulation) -> None:
         """See the simulation after each `run`."""
 
+    def look(self) -> None:
+        """Take down what the simulation itself has to say, which may be gone when something is to be found."""
+
+    def add(self, other: Any) -> None:
+        """Take over what one of the same kind has measured of other shards; both have had their last `look`."""
+
     def find(self, found: Findings) -> None:
         """Add what was found."""

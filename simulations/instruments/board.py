@@ -49,6 +49,9 @@ class Board(Checker):
         arrivals: what those about updates share.
         records: how many records were delivered, duplicates included, since the measuring began.
         began: when it did, us.
+        until: until when it was measured.
+        peers: how many there are; each is counted once, in however many shards it is.
+        largest: how many of them are in the largest shard.
     """
 
     def __init__(self, kinds: Iterable[type[Instrument]], *, hooked: bool, liars: Collection[int], hops: bool) -> None:
@@ -56,6 +59,9 @@ class Board(Checker):
         self.liars = frozenset(liars)
         self.records = 0
         self.began = 0
+        self.until = 0
+        self.peers = 0
+        self.largest = 0
         self.peer_of: dict[bytes, int] = {}
         self._ways: Ways | None = None
         self._simulation: Simulation | None = None
@@ -77,7 +83,7 @@ class Board(Checker):
     @property
     def seconds(self) -> float:
         """Return for how long it was measured, of simulated time."""
-        return max((self.simulation.now - self.began) / 1e6, 1e-6)
+        return max((self.until - self.began) / 1e6, 1e-6)
 
     @property
     def ways(self) -> Ways:
@@ -91,6 +97,8 @@ class Board(Checker):
     def started(self, simulation: Simulation) -> None:
         """Keep it."""
         self._simulation = simulation
+        self.peers = simulation.peers if simulation.seats is None else len(set(simulation.seats.peers))
+        self.largest = max(map(len, simulation.shards))
         self.arrivals.started(simulation)
 
     def delivered(self, now: int, source: int, target: int, channel: int, message: Message) -> None:
@@ -138,11 +146,41 @@ class Board(Checker):
 
     def results(self) -> Findings:
         """Return what all have found until now."""
-        self.arrivals.flush()
+        self._look()
         found = Findings()
         for instrument in self.instruments:
             instrument.find(found)
         return found
+
+    def _look(self) -> None:
+        if self._simulation is None:
+            return
+        self.arrivals.flush()
+        self.until = self._simulation.now
+        for instrument in self.instruments:
+            instrument.look()
+
+    # -- one of several
+
+    def detach(self) -> None:
+        """Let go of the simulation, so that this can go to another process, and be added to others."""
+        self._look()
+        self._ways = self.ways
+        self._handlers, self.peer_of, self._simulation = {}, {}, None
+        self.arrivals.detach()
+
+    def add(self, other: Board) -> None:
+        """Take over what was measured in other shards, over the same time. Both are detached.
+
+        How many peers there are all in all is for the caller to say: one may be in shards of both.
+        """
+        assert self._ways is not None
+        self._ways = self._ways.and_those(other.ways)
+        self.records += other.records
+        self.largest = max(self.largest, other.largest)
+        self.arrivals.add(other.arrivals)
+        for mine, its in zip(self.instruments, other.instruments, strict=True):
+            mine.add(its)
 
 
 def records_in(message: Any) -> int:

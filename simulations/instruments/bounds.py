@@ -21,7 +21,7 @@ import rustworkx
 
 from simulations.simulation import Simulation
 
-SOURCES = 16  # owners from which ways are looked for, at most
+SOURCES = 16  # owners from which ways are looked for, at most; in each shard, where there are several
 ENOUGH = 40_000  # ends of ways: with 10,000 peers those from four owners, which took 10 s from sixteen
 
 Floats = npt.NDArray[np.float64]
@@ -50,6 +50,10 @@ class Ways:
         found = [quantile(each, percent / 100) for each in self.delays if len(each)]
         return float(np.median(found)) if found else None
 
+    def and_those(self, other: Ways) -> Ways:
+        """Return these, and the ways in another network."""
+        return Ways([*self.delays, *other.delays], [*self.links, *other.links], max(self.rounds, other.rounds))
+
     def mean_links(self) -> float | None:
         """Return the mean of the fewest links."""
         return float(np.concatenate(self.links).mean()) if self.links else None
@@ -70,13 +74,25 @@ def ways_from(simulation: Simulation, sources: Sequence[int]) -> Ways:
     graph.add_edges_from([(left, right, float(link.base)) for (left, right), link in links.items()])
     delays: list[Floats] = []
     hops: list[Floats] = []
-    for source in sources[: max(min(SOURCES, ENOUGH // simulation.peers), 1)]:
+    for source in _some(simulation, sources):
         for cost, out in ((float, delays), (_one, hops)):
             found = rustworkx.dijkstra_shortest_path_lengths(graph, source, cost)
             if len(found):
                 out.append(np.sort(np.array(list(found.values()), dtype=np.float64)))
     degree = max([graph.degree(peer) for peer in range(simulation.peers)], default=0)
-    return Ways(delays, hops, rounds_of(simulation.peers, degree))
+    return Ways(delays, hops, rounds_of(max(map(len, simulation.shards)), degree))
+
+
+def _some(simulation: Simulation, sources: Sequence[int]) -> list[int]:
+    """Return the first of the sources in each shard, so many that it does not take long."""
+    left = [max(min(SOURCES, ENOUGH // len(shard)), 1) for shard in simulation.shards]
+    chosen = []
+    for source in sources:
+        shard = simulation.shard_of[source]
+        if left[shard]:
+            left[shard] -= 1
+            chosen.append(source)
+    return chosen
 
 
 def _one(base: float) -> float:

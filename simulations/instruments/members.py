@@ -17,8 +17,9 @@ BAD = (Status.SUSPECT, Status.DEAD)
 
 @dataclass(slots=True)
 class Gone:
-    """An owner that crashed: when, how many ran that could notice, and when they did."""
+    """An owner that crashed: which peer, when, how many ran that could notice, and when they did."""
 
+    peer: int
     at: int
     others: int
     suspected: dict[int, int] = field(default_factory=dict)
@@ -48,13 +49,16 @@ class Detection(Instrument):
             self._over.append(self._gone.pop(owner))
         runs = simulation.is_alive(verb.peer)
         for gone in self._gone.values() if runs else ():
+            if simulation.shard_of[gone.peer] != simulation.shard_of[verb.peer]:
+                continue
             if verb.peer not in gone.suspected or verb.peer not in gone.declared:
                 gone.others -= 1
                 gone.suspected.pop(verb.peer, None)
                 gone.declared.pop(verb.peer, None)
         if isinstance(verb, Crash) and runs and owner is not None and self.board.arrivals.began is not None:
-            others = sum(node is not None for node in simulation.nodes) - 1
-            self._gone[owner] = Gone(now, others)
+            shard = simulation.shards[simulation.shard_of[verb.peer]]
+            others = sum(simulation.nodes[peer] is not None for peer in shard) - 1
+            self._gone[owner] = Gone(verb.peer, now, others)
 
     def _changed(self, now: int, peer: int, event: MemberChanged) -> None:
         gone = self._gone.get(event.owner)
@@ -63,6 +67,10 @@ class Detection(Instrument):
         gone.suspected.setdefault(peer, now)
         if event.status is Status.DEAD:
             gone.declared.setdefault(peer, now)
+
+    def add(self, other: Detection) -> None:
+        """Take over its crashes."""
+        self._over += [*other._over, *other._gone.values()]
 
     def find(self, found: Findings) -> None:
         """Take medians."""
@@ -107,7 +115,7 @@ class Suspicions(Instrument):
     def __init__(self, board: Any) -> None:
         super().__init__(board)
         self._held: dict[tuple[int, bytes], Status] = {}
-        self._suspected = self._declared = 0
+        self._suspected = self._declared = self._kept = 0
 
     @property
     def handlers(self) -> dict[type, Handler]:
@@ -137,9 +145,18 @@ class Suspicions(Instrument):
         peer = self.board.peer_of.get(owner)
         return peer is not None and self.board.simulation.is_alive(peer)
 
+    def look(self) -> None:
+        """Count what is still held."""
+        self._kept = sum(self._runs(owner) for _, owner in self._held)
+
+    def add(self, other: Suspicions) -> None:
+        """Add the counts."""
+        self._suspected += other._suspected
+        self._declared += other._declared
+        self._kept += other._kept
+
     def find(self, found: Findings) -> None:
         """Report the counts."""
-        kept = sum(self._runs(owner) for _, owner in self._held)
         for name, value, about in (
             (
                 "false_suspicions",
@@ -147,6 +164,6 @@ class Suspicions(Instrument):
                 "times that a peer suspected one that ran, across a partition as well",
             ),
             ("false_deaths", self._declared, "times that a peer took one for dead that ran"),
-            ("false_at_end", kept, "of those, held when the run ended"),
+            ("false_at_end", self._kept, "of those, held when the run ended"),
         ):
             found.measures[name] = Measure(value=value, bound=0.0, better="lower", about=about)

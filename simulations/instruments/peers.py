@@ -21,6 +21,18 @@ from simulations.simulation import Simulation
 class Joins(Instrument):
     """From the start of a peer until it knows all that was newest then."""
 
+    def __init__(self, board: Any) -> None:
+        super().__init__(board)
+        self._nearest: int | None = None
+
+    def look(self) -> None:
+        """Look for the shortest link."""
+        self._nearest = min([link.base for link in self.board.simulation.network.each_link()], default=None)
+
+    def add(self, other: Joins) -> None:
+        """Take the shorter one."""
+        self._nearest = min([each for each in (self._nearest, other._nearest) if each is not None], default=None)
+
     def find(self, found: Findings) -> None:
         """Take quantiles."""
         arrivals = self.board.arrivals
@@ -28,9 +40,8 @@ class Joins(Instrument):
         if not began:
             return
         took = np.sort(np.array([*arrivals.joined, *[np.inf] * len(arrivals.joining)], dtype=np.float64))
-        links = [link.base for link in self.board.simulation.network.each_link()]
         # A dial, and a question with its answer, to the nearest neighbour that anybody has.
-        bound = seconds(4 * min(links)) if links else None
+        bound = None if self._nearest is None else seconds(4 * self._nearest)
         for name, share in (("join_p50", 0.5), ("join_max", 1.0)):
             found.measures[name] = Measure(
                 value=seconds(quantile(took, share)),
@@ -49,7 +60,7 @@ class Clocks(Instrument):
     def __init__(self, board: Any) -> None:
         super().__init__(board)
         self._errors: list[int] = []
-        self._last = 0
+        self._last: dict[int, int] = {}  # by shard
         self._inverted = 0
 
     @property
@@ -60,16 +71,23 @@ class Clocks(Instrument):
     def begin(self, now: int) -> None:
         """Count from now on."""
         self._errors.clear()
-        self._inverted = self._last = 0
+        self._last.clear()
+        self._inverted = 0
 
     def _published(self, now: int, peer: int, event: Any) -> None:
         header = getattr(event.state, "header", None)
         if header is None or peer in self.board.liars:
             return
-        stamp = header.hlc
+        stamp, shard = header.hlc, self.board.simulation.shard_of[peer]
+        last = self._last.get(shard, 0)
         self._errors.append(abs(wall_ms_of(stamp) - BEGINNING - now // 1000))
-        self._inverted += stamp < self._last
-        self._last = max(stamp, self._last)
+        self._inverted += stamp < last
+        self._last[shard] = max(stamp, last)
+
+    def add(self, other: Clocks) -> None:
+        """Add what was counted."""
+        self._errors += other._errors
+        self._inverted += other._inverted
 
     def find(self, found: Findings) -> None:
         """Take quantiles."""
@@ -98,7 +116,7 @@ class Memory(Instrument):
 
     def __init__(self, board: Any) -> None:
         super().__init__(board)
-        self._beside = 0
+        self._beside = self._replicas = 0
 
     def paused(self, simulation: Simulation) -> None:
         """Look at all cores: it takes as long as there are links."""
@@ -108,11 +126,18 @@ class Memory(Instrument):
                 kept = sum(len(link.backlog) + len(link.asked) + len(link.notices) for link in core.links.values())
                 self._beside = max(self._beside, kept + len(core.repair.sessions))
 
-    def find(self, found: Findings) -> None:
+    def look(self) -> None:
         """Count what is known."""
-        nodes = [node for node in self.board.simulation.nodes if node is not None]
-        replicas = sum(_count(node) for node in nodes)
-        found.measures["replicas"] = Measure(value=replicas, about="pairs of a peer and an owner that it knows")
+        self._replicas = sum(_count(node) for node in self.board.simulation.nodes if node is not None)
+
+    def add(self, other: Memory) -> None:
+        """Add what is known elsewhere."""
+        self._replicas += other._replicas
+        self._beside = max(self._beside, other._beside)
+
+    def find(self, found: Findings) -> None:
+        """Report both."""
+        found.measures["replicas"] = Measure(value=self._replicas, about="pairs of a peer and an owner that it knows")
         found.measures["kept_beside"] = Measure(
             value=self._beside, bound=0.0, better="lower", about="the most entries that a peer kept for its neighbours"
         )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from simulations.instruments.arrivals import BIN, FAR, MAX_WAYS, SHARES, STEP, Arrivals
+from simulations.instruments.arrivals import BIN, FAR, MAX_WAYS, SHARES, STEP, Arrivals, Mark
 from simulations.instruments.base import Findings, Instrument
 from simulations.instruments.bounds import quantile
 from simulations.outcome import Curve, Measure
@@ -118,7 +118,7 @@ class Hops(Instrument):
         """Take the mean and quantiles."""
         bins = self.board.arrivals.hops
         total = sum(bins)
-        if self.board.simulation.peers > MAX_WAYS:
+        if self.board.largest > MAX_WAYS:
             found.notes.append(f"hops are counted up to {MAX_WAYS:,} peers: they take a byte for each pair")
         mean = sum(far * count for far, count in enumerate(bins)) / total if total else None
         ways = self.board.ways
@@ -147,7 +147,7 @@ class Missing(Instrument):
     def find(self, found: Findings) -> None:
         """Add up what was due and what came."""
         board, arrivals = self.board, self.board.arrivals
-        first, last = board.began // STEP, max(board.simulation.now - 1, board.began) // STEP
+        first, last = board.began // STEP, max(board.until - 1, board.began) // STEP
         due = _dense(arrivals.due, last + 1)
         came = np.zeros(last + 1, dtype=np.int64)
         size = min(len(arrivals.came), last + 1)
@@ -212,7 +212,18 @@ class Heals(Instrument):
             about = f"from the end of a partition until {share} is there"
             found.measures[name] = Measure(value=seconds(value), unit="s", bound=bound, better="lower", about=about)
             if never:
-                found.notes.append(f"after {never} of {len(marks)} heals, {share} was not there before the run ended")
+                heals = len(_missing_at(marks))
+                shards = f", in {never} shards" if len(marks) > heals else ""
+                late = len({mark.at for mark, end in zip(marks, ends, strict=True) if end is None})
+                found.notes.append(f"after {late} of {heals} heals, {share} was not there before the run ended{shards}")
         found.measures["heal_missing"] = Measure(
-            value=max(mark.missing for mark in marks), about="pairs of an update and a peer missing at a heal"
+            value=max(_missing_at(marks).values()), about="pairs of an update and a peer missing at a heal"
         )
+
+
+def _missing_at(marks: Sequence[Mark]) -> dict[int, int]:
+    """Return how much was missing at each heal, in all shards together."""
+    found: dict[int, int] = {}
+    for mark in marks:
+        found[mark.at] = found.get(mark.at, 0) + mark.missing
+    return found

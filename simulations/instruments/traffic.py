@@ -17,28 +17,46 @@ SAMPLES = 512  # records that are encoded to know how large one copy of an updat
 class Totals(Instrument):
     """What the network had sent when the measuring began."""
 
-    frames: tuple[int, ...] = (0,) * len(CHANNELS)
-    sent: tuple[int, ...] = (0,) * len(CHANNELS)
+    before: tuple[Plane, ...] = (Plane(frames=0, bytes=0),) * len(CHANNELS)
+    after: tuple[Plane, ...] = before
+    conditions = MEASURED
 
     def begin(self, now: int) -> None:
         """Read the counters."""
+        self.before = self._read()
+
+    def look(self) -> None:
+        """Read them again."""
+        self.after = self._read()
+        self.conditions = self.board.simulation.conditions
+
+    def add(self, other: Totals) -> None:
+        """Add what was sent elsewhere."""
+        self.before, self.after = (
+            tuple([_sum(mine, its) for mine, its in zip(ours, theirs, strict=True)])
+            for ours, theirs in ((self.before, other.before), (self.after, other.after))
+        )
+
+    def _read(self) -> tuple[Plane, ...]:
         network = self.board.simulation.network
-        self.frames, self.sent = tuple(network.channel_frames), tuple(network.channel_bytes)
+        counters = zip(network.channel_frames, network.channel_bytes, strict=True)
+        return tuple([Plane(frames=frames, bytes=sent) for frames, sent in counters])
 
     def counted(self) -> dict[str, Plane]:
         """Return what was sent since, by channel."""
-        network = self.board.simulation.network
         return {
-            name: Plane(
-                frames=network.channel_frames[at] - self.frames[at], bytes=network.channel_bytes[at] - self.sent[at]
-            )
-            for at, name in enumerate(CHANNELS)
+            name: Plane(frames=after.frames - before.frames, bytes=after.bytes - before.bytes)
+            for name, before, after in zip(CHANNELS, self.before, self.after, strict=True)
         }
 
     @property
     def copies(self) -> int:
         """Return how many pairs of an update and a peer there are."""
-        return len(self.board.arrivals.changed) * self.board.simulation.peers
+        return self.board.arrivals.copies
+
+
+def _sum(one: Plane, other: Plane) -> Plane:
+    return Plane(frames=one.frames + other.frames, bytes=one.bytes + other.bytes)
 
 
 class OneCopy(Totals):
@@ -64,6 +82,12 @@ class OneCopy(Totals):
             self._bytes += Parcel.of(state.record(full=False, since=before)).size
             self._count += 1
 
+    def add(self, other: Any) -> None:
+        """Add the samples."""
+        super().add(other)
+        self._bytes += other._bytes
+        self._count += other._count
+
     def least(self) -> float | None:
         """Return how many bytes one copy of everything to everybody is, an update and peer."""
         arrivals = self.board.arrivals
@@ -78,7 +102,7 @@ class Traffic(OneCopy):
 
     def find(self, found: Findings) -> None:
         """Divide by the updates, peers and seconds."""
-        peers, seconds = self.board.simulation.peers, self.board.seconds
+        peers, seconds = self.board.peers, self.board.seconds
         planes, least = self.counted(), self.least()
         found.planes.update(planes)
         used = {name: plane for name, plane in planes.items() if plane.frames}
@@ -135,14 +159,13 @@ class Cpu(OneCopy):
     def find(self, found: Findings) -> None:
         """Multiply."""
         board = self.board
-        own = board.simulation.conditions
-        cost = own if own.costly else MEASURED
+        cost = self.conditions if self.conditions.costly else MEASURED
         planes = self.counted()
         topic = planes[CHANNELS[TOPIC]].frames
         others = sum(plane.frames for plane in planes.values()) - topic
         sent = sum(plane.bytes for plane in planes.values())
         spent = others * cost.cpu_frame + topic * cost.cpu_topic + sent * cost.cpu_byte_ns / 1000
-        scale = 100 / 1e6 / board.simulation.peers / board.seconds
+        scale = 100 / 1e6 / board.peers / board.seconds
         least = self.least()
         bound = None if least is None else least * self.copies * cost.cpu_byte_ns / 1000 * scale
         found.measures["cpu"] = Measure(
