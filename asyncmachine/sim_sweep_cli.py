@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from asyncmachine.sim_view import Bar, check_folder, jobs_option, json_option, settings_option
+from asyncmachine.sim_view import Bar, check_folder, jobs_option, json_option, settings_option, time_text
 from simulations.errors import SetupError
 from simulations.outcome import Outcome
 from simulations.report_tables import number
@@ -18,7 +18,7 @@ from simulations.scenario import Scenario
 from simulations.scenario_file import changed, find, in_toml, parse_over, parse_setting, read, shipped
 from simulations.study import FormName, Study, load
 from simulations.study_page import Page, index
-from simulations.sweep import Ahead, Done, Job, Sweep, plan
+from simulations.sweep import Ahead, Done, Job, Kept, Sweep, kept, plan
 
 KEPT = Path("sim-outcomes")
 COLUMNS = ("coverage", "latency_p50", "latency_p99", "bytes_per_update", "missing_at_end")
@@ -57,6 +57,7 @@ def sweep(
 
     Each of the values is run with each of the seeds.
     A sweep that was stopped goes on where it was: outcomes are kept, a file for each scenario and seed.
+    One that other code has made is not used, but run again.
     """
     check_folder(report)
     made = changed(read(find(scenario))[0], dict(map(parse_setting, settings)))
@@ -86,13 +87,16 @@ def _replay(scenario: str, job: Job, settings: tuple[str, ...]) -> str:
 
 
 def watched(sweep: Sweep, what: str, tell: Callable[[Done], None] = lambda done: None) -> list[Done]:
-    """Run a sweep to its end, and return all jobs in their order; show how far it is meanwhile."""
+    """Run a sweep to its end, and return all jobs in their order; show how far it is, and how long it takes."""
     ended: dict[int, Done] = {}
     places = {id(job): place for place, job in enumerate(sweep.jobs)}
     with Bar(what) as bar:
+        if sweep.kept.outcomes or sweep.kept.old:
+            bar.say(f"{what}: {sweep.kept.text(fresh=sweep.fresh)}")
         for news in sweep:
             if isinstance(news, Ahead):
-                bar.show(news.share, f"{what}: {len(ended)} of {len(sweep.jobs)}")
+                left = "" if news.left is None else f", about {time_text(news.left)} left"
+                bar.show(news.share, f"{what}: {len(ended)} of {len(sweep.jobs)}{left}")
                 continue
             ended[places[id(news.job)]] = news
             tell(news)
@@ -122,9 +126,9 @@ def _show_sweep(ended: list[Done]) -> None:
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
     for row in rows:
         click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
-    kept = sum(done.kept for done in ended)
-    if kept:
-        click.echo(f"{kept} of {len(ended)} outcomes were kept from before; --fresh runs them again")
+    count = sum(done.kept for done in ended)
+    if count:
+        click.echo(f"{count} of {len(ended)} outcomes were kept from before; --fresh runs them again")
 
 
 @click.command()
@@ -147,16 +151,28 @@ def _show_sweep(ended: list[Done]) -> None:
     help="Where outcomes are kept.",
 )
 @click.option("--fresh", is_flag=True, help="Run again what is kept there.")
+@click.option("--list", "listed", is_flag=True, help="Say what each would take, and run nothing.")
 def experiments(
-    names: tuple[str, ...], form: FormName | None, jobs: int | None, pages: Path, into: Path, fresh: bool
+    names: tuple[str, ...],
+    form: FormName | None,
+    jobs: int | None,
+    pages: Path,
+    into: Path,
+    fresh: bool,
+    listed: bool,
 ) -> None:
     """Answer the questions that come with this.
 
-    Runs all experiments, or those that are named, and writes a page with the answer of each. Without a form they are
-    run in full, which takes hours. What was stopped goes on where it was.
+    Runs all experiments, or those that are named, and writes a page with the answer of each, the cheapest first.
+    Without a form they are run in full, which takes hours. What was stopped, or killed, goes on where it was, as long
+    as the code is the same: what other code has made is run again.
     """
     chosen: FormName = form or "full"
-    studies = {name: Running(name, load(find(name)), chosen) for name in names or shipped()}
+    found = [Running(name, load(find(name)), chosen, into) for name in dict.fromkeys(names or shipped())]
+    studies = {study.name: study for study in sorted(found, key=lambda study: study.cost)}
+    if listed:
+        _list(list(studies.values()))
+        return
     owners = {id(job): study for study in studies.values() for job in study.jobs}
     try:
         pages.mkdir(parents=True, exist_ok=True)
@@ -165,41 +181,62 @@ def experiments(
     every = [job for study in studies.values() for job in study.jobs]
     replay = {id(job): _replay(study.name, job, ()) for study in studies.values() for job in study.jobs}
 
+    untrue: list[str] = []
+
     def ended(done: Done) -> None:
         study = owners[id(done.job)]
         if study.add(done):
-            study.write(pages)
+            objections = study.write(pages)
+            untrue.extend(objections)
             click.echo(study.told)
+            for objection in objections:
+                click.echo(f"{study.name}: the answer does not fit: {objection}")
 
     sweep = Sweep(every, into, jobs or os.cpu_count() or 1, fresh, lambda job: replay[id(job)])
     done = watched(sweep, "experiments", ended)
     (pages / "README.md").write_text(index(), encoding="utf-8")
-    if any(one.failed for one in done):
+    if untrue or any(one.failed for one in done):
         raise SystemExit(1)
 
 
-class Running:
-    """A study that is being run."""
+def _list(studies: list[Running]) -> None:
+    """Print what is kept of each, and what the rest will take, in the order in which they are run."""
+    width = max(len(study.name) for study in studies)
+    for study in studies:
+        left = f", about {time_text(study.kept.left)} of CPU time" if study.kept.left else ""
+        click.echo(f"{study.name:<{width}}  {study.kept.text()}{left}")
+    click.echo(f"{'all':<{width}}  about {time_text(sum(study.kept.left for study in studies))} of CPU time")
 
-    def __init__(self, name: str, loaded: tuple[Scenario, Study], form: FormName) -> None:
+
+class Running:
+    """A study that is being run. `kept`: what the folder of outcomes has of it."""
+
+    def __init__(self, name: str, loaded: tuple[Scenario, Study], form: FormName, folder: Path) -> None:
         self.name = name
         self._scenario, self._study = loaded
         self._form = form
         self.jobs = self._study.plan(self._scenario, form)
+        self.kept: Kept = kept(self.jobs, folder)
         self._ended: dict[int, Done] = {}
+
+    @property
+    def cost(self) -> float:
+        """What all of it takes, kept or not, s of CPU time."""
+        return sum(self.kept.guesses.values())
 
     def add(self, done: Done) -> bool:
         """Note the end of a job; return whether it was the last one."""
         self._ended[id(done.job)] = done
         return len(self._ended) == len(self.jobs)
 
-    def write(self, folder: Path) -> None:
-        """Write the page and its figure."""
+    def write(self, folder: Path) -> list[str]:
+        """Write the page and its figure; return what its answer says and its numbers do not."""
         page = Page(self._scenario, self._study, [self._ended[id(job)] for job in self.jobs], self._form)
         (folder / f"{self.name}.md").write_text(page.text(), encoding="utf-8")
         picture = page.svg()
         if picture is not None:
             (folder / f"{self.name}.svg").write_text(picture, encoding="utf-8")
+        return page.objections
 
     @property
     def told(self) -> str:
@@ -207,9 +244,9 @@ class Running:
         done = self._ended.values()
         cpu = sum(one.outcome.engine.cpu_s for one in done if one.outcome is not None)
         failed = sum(one.failed for one in done)
-        kept = sum(one.kept for one in done)
+        count = sum(one.kept for one in done)
         runs = f"{len(done)} run{'' if len(done) == 1 else 's'}"
-        return f"{self.name}: {runs}, {kept} of them kept, {failed} failed, {cpu:.0f} s of CPU time"
+        return f"{self.name}: {runs}, {count} of them kept, {failed} failed, {cpu:.0f} s of CPU time"
 
 
 @click.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from types import TracebackType
 
@@ -26,6 +27,9 @@ jobs_option = click.option(
 )
 
 
+EVERY = 60.0  # s between two lines about how far something is, where there is no bar
+
+
 def check_folder(*paths: Path | None) -> None:
     """See that files can be written, before anything takes its time.
 
@@ -37,14 +41,23 @@ def check_folder(*paths: Path | None) -> None:
             raise SetupError(f"{path} cannot be written: there is no folder {path.parent}")
 
 
+def time_text(seconds: float) -> str:
+    """Return how long something takes, as people say it: "40 s", "12 min", "2 h 05 min"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
 class Bar:
-    """Show how far something is, on stderr and where somebody can see it."""
+    """Show how far something is, on stderr: as a bar where somebody can see it, else in a line now and then."""
 
     def __init__(self, what: str) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
         console = Console(stderr=True)
         self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._progress.add_task(what, total=1.0)
+        self._told = time.monotonic()
 
     def __enter__(self) -> Bar:
         self._progress.start()
@@ -59,9 +72,12 @@ class Bar:
             self._progress.update(self._task, completed=share)
         else:
             self._progress.update(self._task, completed=share, description=what)
+            if self._progress.disable and time.monotonic() >= self._told + EVERY:
+                self.say(what)
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
+        self._told = time.monotonic()
         self._progress.console.print(line, markup=False, highlight=False)
 
 
@@ -91,4 +107,13 @@ def show_outcome(outcome: Outcome) -> None:
         click.echo(f"VIOLATION: {violation}")
 
 
-__all__ = ["Bar", "check_folder", "jobs_option", "json_option", "measure_text", "settings_option", "show_outcome"]
+__all__ = [
+    "Bar",
+    "check_folder",
+    "jobs_option",
+    "json_option",
+    "measure_text",
+    "settings_option",
+    "show_outcome",
+    "time_text",
+]

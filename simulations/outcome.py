@@ -1,8 +1,8 @@
 """An outcome: all that a run has to say, as plain values that go to JSON and back.
 
 Reports, comparisons and pages of answers are made from outcomes, never from a simulation that is still there. What
-depends on this machine (`Engine`, the commit) stands apart from what the seed decides, so that two runs of a seed can
-be told to be the same: `same_run` compares the rest.
+depends on this machine (`Engine`, the commit, the code) stands apart from what the seed decides, so that two runs of a
+seed can be told to be the same: `same_run` compares the rest.
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         scenario: as a plain dict, with all defaults filled in. `name` and `question` in it head the report.
+        code: the name of the code that ran, see `simulations.sources`; "" where nobody asked for it.
         trace: the hash over everything that happened.
         violations: what checkers objected to, in words.
         notes: what a reader must know, such as measures that were left out and why.
@@ -81,6 +82,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     commit: str = ""
     version: str = ""
+    code: str = ""
     trace: str = ""
     engine: Engine = msgspec.field(default_factory=Engine)
     measures: dict[str, Measure] = {}
@@ -105,7 +107,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _decided(outcome: Outcome) -> Outcome:
-    return msgspec.structs.replace(outcome, engine=Engine(), commit="", version="")
+    return msgspec.structs.replace(outcome, engine=Engine(), commit="", version="", code="")
 
 
 def decode_outcome(data: bytes, *, source: str = "this") -> Outcome:

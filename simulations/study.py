@@ -6,7 +6,8 @@ half a minute, so that all studies can be run again in five; the one for tests, 
     [study]
     seeds = [1, 2, 3]
     columns = ["coverage", "latency_p99"]
-    answer = "At a loss of 40 % the slowest of 100 takes {loss 0.4|latency_p99}."
+    answer = "At a loss of 40 % the slowest of 100 takes {loss 0.4|latency_p99}: no more than twice as long."
+    claims = ["{loss 0.4|latency_p99} < 2 * {loss 0|latency_p99}"]
     [study.over]
     "network.loss" = [0.0, 0.1, 0.4]
     [study.quick]
@@ -27,6 +28,7 @@ from simulations.scenario import Scenario
 from simulations.scenario_file import changed, read
 from simulations.scenario_keys import explain
 from simulations.scenario_parts import Part
+from simulations.study_claims import Claim
 from simulations.sweep import Job, plan
 
 FormName: TypeAlias = Literal["full", "quick", "test"]
@@ -65,6 +67,7 @@ class Study(Part, frozen=True, kw_only=True):
         over: all combinations of these values, for each of the `variants`.
         columns: measures.
         answer: in words; `{variant|measure}` stands for a mean that was measured.
+        claims: what these words say of the full form; see `simulations.study_claims`.
     """
 
     seeds: tuple[int, ...] = (1, 2, 3)
@@ -73,6 +76,7 @@ class Study(Part, frozen=True, kw_only=True):
     columns: tuple[str, ...] = ("coverage", "latency_p50", "latency_p99", "bytes_per_update", "missing_at_end")
     figure: Figure | None = None
     answer: str = ""
+    claims: tuple[str, ...] = ()
     quick: Form = Form()
     test: Form = Form()
 
@@ -115,6 +119,8 @@ def study_of(told: Mapping[str, Any], path: Path) -> Study:
         study = msgspec.convert(told, Study)
     except msgspec.ValidationError as error:
         raise SetupError(f"{path}: study.{explain(str(error), told, Study)}") from error
+    for claim in study.claims:
+        Claim(claim)
     for form in (study.quick, study.test):
         unknown = [name for name in form.variants or () if name not in study.variants]
         if unknown:

@@ -20,6 +20,7 @@ from simulations.report_tables import number, words
 from simulations.scenario import Scenario
 from simulations.scenario_file import read, shipped
 from simulations.study import FormName, Study
+from simulations.study_claims import BOUND, Claim
 from simulations.sweep import Done
 
 FORMS = {
@@ -98,6 +99,24 @@ class Page:
             ]
         )
 
+    @cached_property
+    def objections(self) -> list[str]:
+        """What the answer says in words, and these numbers do not: claims of the full form that do not hold."""
+        if self._form != "full":
+            return []
+
+        def mean(label: str, name: str) -> float | None:
+            variant = next((variant for variant in self.variants if variant.label == label), None)
+            if variant is None:
+                return None
+            if name.endswith(BOUND):
+                return variant.bound(name.removesuffix(BOUND))
+            found = variant.mean(name)
+            return None if found is None else found.mean
+
+        told = [Claim(text).objection(mean) for text in self._study.claims]
+        return [objection for objection in told if objection]
+
     def _filled(self, answer: str) -> str:
         """Put means into the words."""
 
@@ -153,6 +172,9 @@ class Page:
             f"in {cpu:.0f} s of CPU time. A variant alone: `am sim run {self._scenario.name} --set KEY=VALUE`.",
         ]
         failed = [done for done in self._ended if done.failed]
+        if self.objections:
+            lines += ["", "The answer says in words what these numbers do not:", ""]
+            lines += [f"* `{objection}`" for objection in self.objections]
         notes = dict.fromkeys(note for outcome in outcomes for note in outcome.notes)
         lines += ["", *[f"* {done.job.label}, seed {done.job.seed}: {_failure(done)}" for done in failed]]
         if notes:

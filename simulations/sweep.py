@@ -3,29 +3,36 @@
     sweep = Sweep(plan(scenario, {"network.loss": [0, 0.1, 0.2]}, seeds=range(5)), Path("outcomes"))
     for news in sweep: ...
 
-Outcomes are kept in a folder, a file for each scenario and seed. A sweep that is stopped goes on from them; what is
-there is not run again, whatever code it was made with. Peak memory and CPU time are those of the one run.
+Outcomes are kept in a folder, a file for each scenario and seed. A sweep that is stopped, or killed, goes on from them.
+What is there is not run again, if it was made by the code that there is now (see `simulations.sources`); an outcome of
+other code is replaced. Peak memory and CPU time are those of the one run.
 """
 
 from __future__ import annotations
 
 import itertools
 import multiprocessing
+import os
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import blake2b
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import msgspec
 
+from simulations.costs import Progress, guess
 from simulations.errors import SetupError
 from simulations.outcome import Outcome, decode_outcome, load_outcome
 from simulations.scenario import Scenario
 from simulations.scenario_file import changed
+from simulations.sources import code, code_now
 
 LOOK = 0.5  # s at most between two signs of life
 
@@ -66,9 +73,63 @@ class Done:
 
 @dataclass(frozen=True, kw_only=True)
 class Ahead:
-    """A sign of life: the share of all work that is done."""
+    """A sign of life: the share of all work that is done, and how long the rest will take, s (None: nobody knows)."""
 
     share: float
+    left: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What a folder has of some jobs. `old`: how many are there, but of other code; `new`: of how many nothing is.
+
+    Attributes:
+        outcomes: those of this code, by the place of the job.
+        guesses: what each job will take, s of CPU time: as long as the last time, if there was one.
+    """
+
+    outcomes: Mapping[int, Outcome]
+    old: int
+    new: int
+    guesses: Mapping[int, float]
+
+    @property
+    def left(self) -> float:
+        """What is still to be run will take about so long, s of CPU time."""
+        return sum([guess for place, guess in self.guesses.items() if place not in self.outcomes])
+
+    def text(self, *, fresh: bool = False) -> str:
+        """Say what there is, and what becomes of it."""
+        count = len(self.outcomes)
+        runs = count + self.old + self.new
+        parts = [f"{runs} run{'' if runs == 1 else 's'}"]
+        if fresh and count:
+            parts.append(f"{count} kept, and run again as --fresh says")
+        elif count:
+            parts.append(f"{count} kept")
+        if self.old:
+            parts.append(f"{self.old} kept of other code than this ({code()}), and run again")
+        return "; ".join([*parts, *([f"{self.new} new"] if self.new and self.new < runs else [])])
+
+
+def kept(jobs: Sequence[Job], folder: Path) -> Kept:
+    """Look at what a folder has of some jobs.
+
+    Raises:
+        SetupError: a file in it is no outcome, or the sources cannot be read.
+    """
+    outcomes: dict[int, Outcome] = {}
+    guesses: dict[int, float] = {}
+    old = 0
+    for place, job in enumerate(jobs):
+        path = folder / job.file
+        found = load_outcome(path) if path.exists() else None
+        guesses[place] = guess(job.scenario) if found is None else max(found.engine.cpu_s, 0.01)
+        if found is not None and found.code == code():
+            outcomes[place] = _named(found, job)
+        else:
+            old += found is not None
+    return Kept(outcomes=outcomes, old=old, new=len(jobs) - len(outcomes) - old, guesses=guesses)
 
 
 def plan(
@@ -121,8 +182,16 @@ class Sweep:
     """Run what is there already, too."""
     replay: Callable[[Job], str] = lambda job: ""
     """The command that does a job again."""
-    _running: dict[Connection, tuple[Job, SpawnProcess]] = field(default_factory=dict)
-    _shares: dict[Connection, float] = field(default_factory=dict)
+    _running: dict[Connection, tuple[int, SpawnProcess]] = field(default_factory=dict)
+
+    @cached_property
+    def kept(self) -> Kept:
+        """What was there when this was first looked at."""
+        return kept(self.jobs, self.folder)
+
+    @cached_property
+    def _progress(self) -> Progress:
+        return Progress(dict(self.kept.guesses), max(self.workers, 1))
 
     def __iter__(self) -> Iterator[Done | Ahead]:
         """Yield each job that has ended, and how far all are in between.
@@ -134,15 +203,12 @@ class Sweep:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SetupError(f"{self.folder} cannot be made: {error.strerror}") from error
-        waiting = []
-        done = 0
-        for job in self.jobs:
-            path = self.folder / job.file
-            if path.exists() and not self.fresh:
-                done += 1
-                yield Done(job=job, outcome=_named(load_outcome(path), job), kept=True)
-            else:
-                waiting.append(job)
+        found = {} if self.fresh else self.kept.outcomes
+        progress = self._progress
+        for place, outcome in found.items():
+            progress.keep(place)
+            yield Done(job=self.jobs[place], outcome=outcome, kept=True)
+        waiting = [place for place in range(len(self.jobs)) if place not in found]
         waiting.reverse()
         try:
             while waiting or self._running:
@@ -152,33 +218,36 @@ class Sweep:
                     assert isinstance(connection, Connection)
                     ended = self._hear(connection)
                     if ended is not None:
-                        done += 1
                         yield ended
-                yield Ahead(share=(done + sum(self._shares.values())) / len(self.jobs))
+                yield Ahead(share=progress.share, left=progress.left(time.monotonic()))
         finally:
             self._give_up()
 
-    def _start(self, job: Job) -> None:
+    def _start(self, place: int) -> None:
+        job = self.jobs[place]
         context = multiprocessing.get_context("spawn")  # a fork would share what this process has imported and opened
         ours, theirs = context.Pipe(duplex=False)
         told = msgspec.json.encode(job.scenario)
-        process = context.Process(target=_work, args=(theirs, told, job.seed, self.replay(job)), daemon=True)
+        arguments = (theirs, told, job.seed, self.replay(job), code())
+        process = context.Process(target=_work, args=arguments, daemon=True)
         process.start()
         theirs.close()
-        self._running[ours] = job, process
-        self._shares[ours] = 0.0
+        self._running[ours] = place, process
+        self._progress.begins(place, time.monotonic())
 
     def _hear(self, connection: Connection) -> Done | None:
-        job, process = self._running[connection]
+        place, process = self._running[connection]
+        job = self.jobs[place]
         try:
             word, said = connection.recv()
         except EOFError:
             process.join()
             word, said = "error", f"the process ended with status {process.exitcode}: out of memory, if it is -9"
         if word == "share":
-            self._shares[connection] = said
+            self._progress.shares(place, said)
             return None
-        del self._running[connection], self._shares[connection]
+        del self._running[connection]
+        self._progress.ends(place, time.monotonic())
         connection.close()
         process.join()
         if word == "error":
@@ -200,17 +269,30 @@ def _named(outcome: Outcome, job: Job) -> Outcome:
     return msgspec.structs.replace(outcome, scenario=job.scenario.to_dict())
 
 
-def _work(connection: Connection, told: bytes, seed: int, replay: str) -> None:
+def _end_with_the_parent() -> None:
+    """End this process when the one is gone that has begun it, killed perhaps: nobody waits for the outcome then."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _work(connection: Connection, told: bytes, seed: int, replay: str, expected: str) -> None:
+    """Run a job in this process, and say what came of it; `expected`: the name of the code that is to run."""
+    Thread(target=_end_with_the_parent, daemon=True).start()
     from simulations.experiment import run
 
     try:
         scenario = msgspec.json.decode(told, type=Scenario)
         outcome = run(scenario, seed=seed, replay=replay, progress=lambda share: connection.send(("share", share)))
-        connection.send(("outcome", outcome.encode()))
+        if code_now() != expected:  # what was imported in between, nobody can tell
+            connection.send(("error", "the code has changed since the sweep began: begin it again"))
+            return
+        connection.send(("outcome", msgspec.structs.replace(outcome, code=expected).encode()))
     except KeyboardInterrupt:  # the parent has it as well, and ends the sweep
         return
     except Exception:  # noqa: BLE001  whatever a core raises ends this run only, and is told
         connection.send(("error", traceback.format_exc()))
 
 
-__all__ = ["Ahead", "Done", "Job", "Sweep", "plan"]
+__all__ = ["Ahead", "Done", "Job", "Kept", "Sweep", "kept", "plan"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -19,6 +20,7 @@ from simulations.errors import SetupError
 from simulations.outcome import Curve, Measure, Outcome
 from simulations.scenario_file import scenario_of, shipped
 from simulations.study import Figure, Study, load
+from simulations.study_claims import BOUND, Claim
 from simulations.study_page import Page
 from simulations.sweep import Done
 
@@ -46,6 +48,12 @@ def test_all_forms_of_an_experiment_can_be_planned_and_have_an_answer(name: str)
     labels = {job.label for job in quick}
     for label, _ in re.findall(r"\{([^{}|]+)\|([^{}|]+)\}", study.answer):
         assert label in labels, f"the answer speaks of {label}, which the quick form does not run"
+    for claim in study.claims:
+        for label, measure in Claim(claim).places:
+            assert label in {job.label for job in full}, f"a claim is about {label}, which is not run"
+            assert measure.removesuffix(BOUND) in study.columns, (
+                f"a claim is about {measure}, which the page does not show"
+            )
 
 
 EVERY = """
@@ -108,6 +116,7 @@ def test_a_study_says_what_is_wrong_with_it(tmp_path: Path) -> None:
         ("", "has no .study."),
         ("[study]\ncolums = []", "study.colums: there is no such key — did you mean 'columns'"),
         ("[study.quick]\nvariants = ['x']", "study.variants has no 'x'"),
+        ("[study]\nclaims = ['{a|b} is large']", "study.claims: .* is no comparison"),
         ("study = 3", "study: is a table"),
     ):
         path.write_text(text)
@@ -154,6 +163,35 @@ def test_a_page_has_means_with_their_spread_and_bounds_and_an_answer_of_them() -
     assert "never measured" not in text
     assert "50 peers; 2 variants with seeds 0, 1" in text
     assert "at commit abc" in text
+
+
+def test_a_page_tells_what_its_answer_says_and_its_numbers_do_not() -> None:
+    claims = ("{loss 0.5|latency_p50} < 3 * {loss 0.1|latency_p50}", "{loss 0.1|latency_p50} == 3")
+    study = msgspec.structs.replace(STUDY, claims=claims)
+    fits = page_of(study, {0.1: [2.0, 4.0], 0.5: [8.0, None]})
+    assert fits.objections == []
+    assert "what these numbers do not" not in fits.text()
+    not_so = page_of(study, {0.1: [2.0, 4.0], 0.5: [9.0, None]})
+    assert not_so.objections == [f"{claims[0]}: not so, that is 9 < 3 * 3"]
+    assert f"The answer says in words what these numbers do not:\n\n* `{claims[0]}" in not_so.text()
+    assert "was not measured" in page_of(study, {0.1: [2.0, 4.0], 0.5: [None, None]}).objections[0]
+
+
+def test_a_claim_compares_numbers_and_does_nothing_else() -> None:
+    def mean(label: str, name: str) -> float:
+        return float(len(label))
+
+    for text, holds in (
+        ("{a|x} < {bb|x}", True),
+        ("0.9 < {bb|x} / {a|x} / 2 < 1.1", True),
+        ("{a|x} + 1 >= {bb|x} and {a|x} - 1 != 0", False),
+        ("{a|x} == 2 or {a|x} * 2 <= 2", True),
+        ("1 / ({a|x} - 1) > 0", False),
+    ):
+        assert (Claim(text).objection(mean) == "") is holds, text
+    for text in ("{a|x}", "{a|x} <", "exit() < 1", "{a|x} < b", "'a' < 'b'", "{a|x} in (1, 2)", "1 + 1"):
+        with pytest.raises(SetupError, match=r"study\.claims"):
+            Claim(text)
 
 
 def test_a_page_tells_violations() -> None:

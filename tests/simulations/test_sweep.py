@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
+import simulations.sweep as sweep_module
 from asyncmachine.cli import main
 from simulations.errors import SetupError
 from simulations.experiment import run
+from simulations.outcome import load_outcome
 from simulations.scenario import Scenario
 from simulations.scenario_file import changed, scenario_of
+from simulations.sources import code
 from simulations.sweep import Ahead, Done, Sweep, plan
 
 TINY = scenario_of({"name": "tiny", "peers": 4, "settle": 1, "seconds": 2, "quiet": 5})
@@ -54,7 +60,10 @@ def test_processes_give_what_this_one_does_and_the_next_sweep_finds_it(tmp_path:
     news = list(Sweep(jobs, tmp_path, workers=2))
     shares = [sign.share for sign in news if isinstance(sign, Ahead)]
     assert shares == sorted(shares)
-    assert shares[-1] == 1
+    assert shares[-1] == pytest.approx(1)
+    lefts = [sign.left for sign in news if isinstance(sign, Ahead)]
+    assert lefts[-1] == pytest.approx(0)
+    assert max(left for left in lefts if left is not None) > 0
     done = sorted((one for one in news if isinstance(one, Done)), key=lambda one: one.job.label)
     for one in done:
         assert one.outcome is not None
@@ -72,6 +81,58 @@ def test_a_sweep_that_is_left_goes_on_where_it_was(tmp_path: Path) -> None:
     sweep.close()  # type: ignore[attr-defined]
     assert [one.kept for one in ended(Sweep(jobs, tmp_path))] == [True, False, False]
     assert first.job.seed == 1
+
+
+def test_what_other_code_has_made_is_run_again_and_told(tmp_path: Path) -> None:
+    jobs = plan(TINY, {}, [1, 2])
+    made = ended(Sweep(jobs, tmp_path))
+    path = tmp_path / jobs[0].file
+    for other in ("0123", ""):  # that of another commit, and one from before this was kept
+        outcome = msgspec.structs.replace(load_outcome(path), code=other, measures={})
+        outcome.save(path)
+        sweep = Sweep(jobs, tmp_path)
+        assert sweep.kept.text() == f"2 runs; 1 kept; 1 kept of other code than this ({code()}), and run again"
+        done = sorted(ended(sweep), key=lambda one: one.job.seed)
+        assert [one.kept for one in done] == [False, True]
+        assert done[0].outcome is not None
+        assert done[0].outcome.same_run(made[0].outcome or done[1].outcome)  # type: ignore[arg-type]
+        assert load_outcome(path).code == code()
+
+
+def test_a_run_whose_code_changes_meanwhile_is_no_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep_module, "code", lambda: "what it was when the sweep began")
+    (done,) = ended(Sweep(plan(TINY, {}, [1]), tmp_path))
+    assert done.failed
+    assert "the code has changed since the sweep began" in done.error
+    assert not list(tmp_path.iterdir())
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from simulations.scenario_file import changed, scenario_of
+from simulations.sweep import Done, Sweep, plan
+
+if __name__ == "__main__":
+    scenario = scenario_of({"name": "tiny", "peers": 40, "settle": 1, "seconds": 20, "quiet": 20})
+    for news in Sweep(plan(scenario, {}, range(100)), Path(sys.argv[1])):
+        if isinstance(news, Done):
+            print(news.job.seed, news.kept, flush=True)
+"""
+
+
+def test_a_sweep_that_is_killed_goes_on_where_it_was_and_leaves_nobody_behind(tmp_path: Path) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    for known in (0, 1, 2):
+        # All processes of the sweep have the pipe open: it ends when the last one has.
+        with subprocess.Popen([sys.executable, script, tmp_path / "kept"], stdout=subprocess.PIPE, text=True) as sweep:
+            assert sweep.stdout is not None
+            told = [sweep.stdout.readline().split() for _ in range(known + 1)]
+            sweep.kill()
+            sweep.stdout.read()
+        assert told == [[str(seed), str(seed < known)] for seed in range(known + 1)]
+    assert len(list((tmp_path / "kept").glob("*.json"))) >= 3
 
 
 def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
