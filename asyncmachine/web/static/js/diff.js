@@ -1,12 +1,15 @@
-/** Two moments beside each other: the network of the other one, and what is different. */
+/** Two moments beside each other: the network of the other one, with its edges, and what is different. */
 
 import { Newest } from "./api.js";
 import { byId, h } from "./dom.js";
-import { filterOf, lookOf } from "./looks.js";
+import { covers, derived, drawn, present } from "./edges.js";
+import { paintEdges } from "./lines.js";
+import { describe, filterOf, lookOf, NOTHING } from "./looks.js";
 import { clear, paintBoxes, paintTiles } from "./painter.js";
 import { renew } from "./panel.js";
 import { changes } from "./records.js";
 import { duration, exact, iso } from "./time.js";
+import { Twin } from "./twin.js";
 
 const MOST = 300; // machines that are listed
 
@@ -14,7 +17,8 @@ export class Diff {
   /**
    * @param {import("./world.js").World} world
    * @param {import("./canvas.js").Canvas} canvas
-   * @param {{picks: () => string[], open: (key: string, at?: bigint) => void, failed: (error: Error) => void}} use
+   * @param {{picks: () => string[], kinds: () => string[], open: (key: string, at?: bigint) => void,
+   *   toggle: (owner: string) => void, failed: (error: Error) => void}} use
    */
   constructor(world, canvas, use) {
     this.world = world;
@@ -23,15 +27,26 @@ export class Diff {
     this.root = h("div");
     this.box = byId("before");
     this.network = new Map();
+    this.graph = /** @type {import("./types.js").GraphNow|null} */ (null);
+    this.looks = new Map();
     this.answer = /** @type {any} */ (null);
     this.networks = new Newest(
-      (/** @type {bigint} */ at) => world.api.get("network", { at }),
-      (answer) => {
-        this.network = new Map(answer.machines.map((/** @type {any} */ one) => [one.key, one]));
+      (/** @type {bigint} */ at) =>
+        Promise.all([world.networkAt(at), world.hasGraph ? world.graphAt(at) : null]),
+      ([{ machines }, graph], at) => {
+        if (at !== this.other) return;
+        world.learn(machines);
+        this.network = new Map(machines.map((/** @type {any} */ one) => [one.key, one]));
+        this.graph = !graph || graph.derived ? derived(machines) : graph;
+        this.shape = null;
         canvas.paint();
+        this.draw();
       },
       use.failed,
     );
+    this.shape = /** @type {any} */ (null); // for which edges were chosen
+    this.edges = /** @type {import("./edges.js").Drawn[]} */ ([]);
+    new Twin(canvas, this.box, { pick: use.open, toggle: use.toggle, told: (key) => this.told(key) });
     this.loads = new Newest(
       (/** @type {{t1: bigint, t2: bigint}} */ asked) => world.api.get("diff", asked),
       (answer, asked) => this.take(answer, asked),
@@ -39,6 +54,11 @@ export class Diff {
     );
     world.view.on(["diff", "window"], () => this.loadOther());
     world.view.on(["at", "diff", "window"], () => this.load());
+    world.view.on(["owner", "tag", "only"], () => this.draw());
+    world.data.on(["asked"], () => this.draw());
+    world.view.on(["kinds", "machine"], () => {
+      if (this.graph && !covers(this.graph, use.kinds(), world.opened)) this.loadOther();
+    });
     canvas.painted.push((scene, port) => this.paint(scene, port));
   }
 
@@ -80,17 +100,28 @@ export class Diff {
   }
 
   draw() {
-    if (!this.answer) return;
-    const { machines, graph, unchanged } = this.answer;
+    if (!this.answer || this.other === null) return;
+    const { graph, unchanged } = this.answer;
+    const { owner, tag, only } = this.world.view.value;
+    const isNarrow = Boolean(owner || tag || only);
+    const passes = filterOf(this.world.view.value);
+    const now = this.world.data.value.network;
+    const machines = this.answer.machines.filter(
+      (/** @type {any} */ { key }) =>
+        !isNarrow || [now.get(key), this.network.get(key)].some((one) => one && passes(one)),
+    );
     const [t1, t2] = /** @type {bigint[]} */ ([this.answer.t1, this.answer.t2]);
     const peer = (/** @type {any} */ one) => this.world.peerName(this.world.roster.get(one.key)?.peer ?? one.owner);
     renew(
       this.root,
-      h("h2", {}, `${machines.length.toLocaleString("en")} machines changed`),
+      h("h2", {}, `${machines.length.toLocaleString("en")} machine${machines.length === 1 ? "" : "s"} changed`),
       h(
         "p.sub",
         {},
-        `${exact(t1)} to ${exact(t2)}, ${duration(t2 - t1)} · ${Number(unchanged).toLocaleString("en")} are as they were`,
+        `${exact(t1)} to ${exact(t2)}, ${duration(t2 - t1)} · `,
+        isNarrow
+          ? `${(this.answer.machines.length - machines.length).toLocaleString("en")} more do not pass the filter`
+          : `${Number(unchanged).toLocaleString("en")} are as they were`,
       ),
       h(
         "ul.rows",
@@ -137,16 +168,41 @@ export class Diff {
   paint(scene, port) {
     if (this.other === null) return;
     const canvas = /** @type {HTMLCanvasElement} */ (this.box.querySelector("canvas"));
-    const picks = this.use.picks();
-    const passes = filterOf(this.world.view.value);
-    const looks = new Map();
-    for (const key of scene.arrangement.places.keys())
-      looks.set(key, lookOf(this.network.get(key), picks, null, passes));
+    this.choose(scene);
     const mine = { ...port, width: this.box.clientWidth, height: this.box.clientHeight };
-    const other = { ...scene, looks, away: () => false };
+    const peers = new Set((this.graph?.peers ?? []).map(({ peer }) => peer));
+    const away = (/** @type {string} */ owner) => peers.size > 0 && Boolean(owner) && !peers.has(owner);
+    const other = { ...scene, looks: this.looks, away };
     const context = clear(canvas, mine);
     paintBoxes(context, other, mine);
+    paintEdges(context, this.edges, other, mine);
     paintTiles(context, other, mine);
+  }
+
+  /** Choose colours and edges, if anything has changed that they depend on: moving the picture changes nothing. @param {any} scene */
+  choose(scene) {
+    const { view } = this.world;
+    const now = [scene.arrangement, view.value, this.use.picks().join("\n"), this.use.kinds().join("\n")];
+    if (this.shape?.every((/** @type {unknown} */ one, /** @type {number} */ i) => one === now[i])) return;
+    this.shape = now;
+    const picks = this.use.picks();
+    const passes = filterOf(view.value);
+    const here = present(this.graph);
+    this.looks = new Map();
+    for (const key of scene.arrangement.places.keys())
+      this.looks.set(key, lookOf(this.network.get(key), picks, here, passes));
+    this.edges = drawn(this.graph, scene.arrangement, this.use.kinds(), view.value.machine);
+  }
+
+  /** The same, for who does not see it, if two moments are compared. @param {string} key */
+  toldBeside(key) {
+    if (this.other === null) return "";
+    return `; ${this.other <= this.world.moment ? "before" : "after"}: ${this.told(key)}`;
+  }
+
+  /** What a machine was like in the other moment. @param {string} key */
+  told(key) {
+    return describe(this.network.get(key), this.looks.get(key) ?? NOTHING);
   }
 }
 

@@ -71,6 +71,7 @@ export class MachineView {
 
   /** @param {any} error @param {string} key */
   refuse(error, key) {
+    if (error.status === 0) this.use.failed(error);
     if (key !== this.key) return;
     this.answer = null;
     for (const part of Object.values(this.parts)) part.replaceChildren();
@@ -136,7 +137,7 @@ export class MachineView {
       this.neighbours("Caused by", causes, at, "c"),
       this.neighbours("What it caused", effects, at, "e"),
     );
-    renew(this.parts.beliefs, this.beliefs(beliefs));
+    renew(this.parts.beliefs, this.beliefs(beliefs, states, peer));
   }
 
   /** @param {any[]} states @param {any} last @param {bigint} at */
@@ -229,15 +230,15 @@ export class MachineView {
     ];
   }
 
-  /** @param {any[]} beliefs */
-  beliefs(beliefs) {
+  /** The owner's truth, and beside it what others believed. @param {any[]} beliefs @param {any[]} states @param {string} peer */
+  beliefs(beliefs, states, peer) {
     if (!beliefs?.length) return [];
-    const late = (/** @type {any} */ one) =>
-      one.stale_ms === null || one.stale_ms === undefined ? "–" : duration(BigInt(Math.round(one.stale_ms)) * MS);
+    const row = (/** @type {any} */ name, /** @type {any[]} */ cells, /** @type {Record<string, any>} */ data) =>
+      h("tr", { data }, h("th", { scope: "row" }, name), cells);
     return [
       h("h3", {}, "What others believed"),
       h(
-        "table",
+        "table.beliefs",
         {},
         h(
           "thead",
@@ -245,23 +246,34 @@ export class MachineView {
           h(
             "tr",
             {},
-            h("th", {}, "peer"),
-            h("th.number", {}, "late by"),
-            h("th.number", {}, "ticks behind"),
-            h("th", {}, "differs"),
+            ["peer", "active", "late by", "ticks behind"].map((text, i) =>
+              h(i > 1 ? "th.number" : "th", { scope: "col" }, text),
+            ),
           ),
         ),
         h(
           "tbody",
           {},
+          row(
+            `${peer}, its own`,
+            [h("td", {}, this.active(states, {})), h("td.number", {}, "–"), h("td.number", {}, "–")],
+            { observer: "" },
+          ),
           beliefs.map((one) =>
-            h(
-              "tr",
-              {},
-              h("td", {}, this.world.peerName(one.observer)),
-              h("td.number", {}, one.known ? late(one) : "–"),
-              h("td.number", {}, one.known ? String(one.behind_ticks ?? 0) : "–"),
-              h("td", {}, one.known ? this.differs(one.ticks) : h("span.quiet", {}, "does not know it")),
+            row(
+              this.world.peerName(one.observer),
+              one.known
+                ? [
+                    h("td", {}, this.active(states, one.ticks), this.differs(one.ticks)),
+                    h("td.number", {}, late(one.stale_ms)),
+                    h(
+                      "td.number",
+                      { title: one.behind_ticks === null ? "The machine has begun anew, and that has not come there." : "" },
+                      one.behind_ticks === null ? "begun anew" : one.behind_ticks.toLocaleString("en"),
+                    ),
+                  ]
+                : [h("td.quiet", { colspan: 3 }, "did not know it")],
+              { observer: one.observer, behind: String(one.behind_ticks ?? ""), stale: String(one.stale_ms ?? "") },
             ),
           ),
         ),
@@ -269,12 +281,17 @@ export class MachineView {
     ];
   }
 
+  /** What was active, as somebody saw it. @param {any[]} states @param {Record<string, [number, number]>} ticks truth, believed */
+  active(states, ticks) {
+    const seen = states.filter(({ name, tick }) => ((ticks ?? {})[name]?.[1] ?? tick) % 2 === 1).map(({ name }) => name);
+    const wrong = states.some(({ name, active }) => active !== seen.includes(name));
+    return h(wrong ? "div.wrong" : "div", {}, wrong ? "≠ " : "", seen.join(", ") || "nothing");
+  }
+
   /** @param {Record<string, [number, number]>} ticks truth, believed */
   differs(ticks) {
-    const list = Object.entries(ticks ?? {});
-    if (!list.length) return h("span.quiet", {}, "nothing");
-    return list.map(([state, [truth, believed]]) =>
-      h("div", {}, `${state} ${believed} `, h("span.quiet", {}, "not "), String(truth)),
+    return Object.entries(ticks ?? {}).map(([state, [truth, believed]]) =>
+      h("div.quiet", {}, `${state} ${believed}, is ${truth}`),
     );
   }
 
@@ -315,4 +332,12 @@ export class MachineView {
     if (machine) byId("told").textContent = `${machine.machine}: ${machine.active.join(", ") || "nothing is active"}`;
     else if (this.key) say("It is not there yet at this moment.");
   }
+}
+
+/** How late something is, in ms and, where these are many, as people say it. @param {number|null} ms */
+function late(ms) {
+  if (ms === null || ms === undefined) return "–";
+  const exactly = `${Math.round(ms).toLocaleString("en")} ms`;
+  if (ms < 10_000) return exactly;
+  return [duration(BigInt(Math.round(ms)) * MS), h("div.quiet", {}, exactly)];
 }

@@ -28,7 +28,7 @@ const view = new Store(fromHash(location.hash));
 api.window = view.value.window;
 
 /** @param {Error} error */
-const failed = (error) => say(error.message, "wrong");
+const failed = (error) => feed.miss(error) || say(error.message, "wrong");
 
 const theme = new Theme();
 const world = new World(api, view, failed, () => kinds());
@@ -61,6 +61,8 @@ const bar = new TimeBar(world, theme, failed);
 const player = new Player(world, bar, picks, failed);
 const use = {
   picks,
+  kinds,
+  toggle,
   pickStates: (/** @type {string[]} */ list) => side.pick(list),
   open,
   show: (/** @type {string} */ key) => canvas.show(key, true),
@@ -86,7 +88,7 @@ const panel = new Panel(view, [
     close: () => view.set({ diff: null }),
   },
 ]);
-const search = new Search(world, canvas, open);
+const search = new Search(world, canvas, use);
 const refreshPanel = eachFrame(() => {
   machine.load();
   log.load();
@@ -110,7 +112,17 @@ const feed = new Feed(world, {
     if (view.value.at === null) world.reloadSoon("network");
     refreshPanel();
   },
+  again: () => {
+    world.reload();
+    bar.load();
+    refreshPanel();
+    machine.loadLanes();
+    diff.loadOther();
+    diff.load();
+  },
+  anew: () => start(),
 });
+byId("live").addEventListener("click", () => feed.retry());
 const windows = new Windows(world, bar, () => start(), failed);
 
 // -- what follows from what
@@ -246,7 +258,7 @@ byId("graph").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) =
   const key = way ? canvas.step(/** @type {any} */ (way)) : canvas.hover?.key;
   if (way && key)
     byId("told").textContent =
-      `${canvas.label(key)}, ${world.peerName(world.roster.get(key)?.peer ?? "")}: ${canvas.told(key)}`;
+      `${canvas.label(key)}, ${world.peerName(world.roster.get(key)?.peer ?? "")}: ${canvas.told(key)}${diff.toldBeside(key)}`;
   else if (event.key === "Enter" && key && event.target === byId("graph")) open(key);
   else return;
   event.preventDefault();
@@ -269,7 +281,7 @@ new Keys([
   {
     title: "View",
     commands: [
-      { keys: ["/"], text: "find a machine", call: () => byId("search").focus() },
+      { keys: ["/"], text: "find a machine, a peer, a state or a tag", call: () => byId("search").focus() },
       {
         keys: ["s"],
         text: "pick states to colour by",
@@ -318,7 +330,8 @@ async function start() {
       await start();
       return;
     }
-    failed(/** @type {Error} */ (error));
+    if (/** @type {any} */ (error).status >= 500) feed.lost(/** @type {any} */ (error));
+    else failed(/** @type {Error} */ (error));
     return;
   }
   const { info, network } = world.data.value;
@@ -352,5 +365,5 @@ async function start() {
   }
 }
 
-/** @type {any} */ (window).asyncmachine = { store: view, view: canvas, world, api, feed, search };
+/** @type {any} */ (window).asyncmachine = { store: view, view: canvas, world, api, feed, search, diff };
 void start();

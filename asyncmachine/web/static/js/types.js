@@ -7,6 +7,7 @@
  * @property {"history"|"peer"|"window"} mode
  * @property {string} title
  * @property {string} source
+ * @property {string} life the same as long as it is the same history
  * @property {string|null} first
  * @property {string|null} last
  * @property {boolean} live
