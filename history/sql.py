@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -311,5 +312,10 @@ class SqlStore(Store):
 
 
 def _machine_row(row: Sequence[Any]) -> MachineRow:
-    tags, (pulled, life) = tuple(json.loads(row[4])), row[-2:]
-    return MachineRow(*row[:4], tags, *row[5:-2], bool(pulled), life)  # type: ignore[call-arg]
+    pulled, life = row[-2:]
+    return MachineRow(*row[:4], _tags(row[4]), *row[5:-2], bool(pulled), life)  # type: ignore[call-arg]
+
+
+@lru_cache(maxsize=10_000)  # whoever asks for the machines asks for the same ones again
+def _tags(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
