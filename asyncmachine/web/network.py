@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 
 import asyncmachine
 from asyncmachine.web.answers import (
@@ -25,6 +26,7 @@ from machine import EXCEPTION
 
 STATES = 200  # that info lists
 FEW = 50  # ids that are looked up one by one
+KEPT = 20_000  # ticks of which it is known what is active
 
 
 def info(source: Source, ask: AskInfo, *, limits: Limits, token: bool, live: bool) -> Info:
@@ -109,8 +111,13 @@ def network(source: Source, ask: AskNetwork) -> NetworkAnswer:
 def active_in(source: Source, one: Listed, row: Standing) -> list[str]:
     """Return the states that were active in a row."""
     directory = source.roster.directory
-    states = directory.schema_at(directory.entry(one.row.id), row.at).states
-    return [name for name, tick in zip(states, decode_ticks(row.ticks), strict=False) if tick & 1]
+    return list(_active(directory.schema_at(directory.entry(one.row.id), row.at).states, row.ticks))
+
+
+@lru_cache(KEPT)
+def _active(states: tuple[str, ...], ticks: bytes) -> tuple[str, ...]:
+    """Return the same. Machines of a kind that do not live long are much alike, and from moment to moment most are."""
+    return tuple(name for name, tick in zip(states, decode_ticks(ticks), strict=False) if tick & 1)
 
 
 def brief(source: Source, found: Iterable[tuple[Listed, Standing, list[str]]]) -> BriefMachines:
@@ -123,8 +130,7 @@ def brief(source: Source, found: Iterable[tuple[Listed, Standing, list[str]]]) -
         ids.append(one.row.id)
         places.append(sets.setdefault(tuple(active), len(sets)))
         if live is not None:
-            heard = live.heard.get(one.base)
-            silent.append(None if heard is None else heard.since // 1000)
+            silent.append(live.silent(one.base))
     return BriefMachines(
         ids=ids,
         sets=[list(active) for active in sets],
@@ -145,9 +151,10 @@ def _is_wanted(machine: MachineNow, ask: AskNetwork, there: set[tuple[str, str]]
 
 def heard_now(source: Source, at: int) -> list[MachineNow]:
     """Return the machines of others as a live peer knows them, recorded or not."""
-    assert source.live is not None
+    live = source.live
+    assert live is not None
     found = []
-    for (peer, name), heard in source.live.heard.items():
+    for (peer, name), heard in live.heard.items():
         active = [state for state, tick in heard.ticks.items() if tick & 1]
         found.append(
             MachineNow(
@@ -156,15 +163,15 @@ def heard_now(source: Source, at: int) -> list[MachineNow]:
                 machine=name,
                 owner=peer,
                 peer=peer,
-                at=str(at - 1000 * heard.since),
+                at=str(at - 1000 * live.since(heard)),
                 seq=heard.version,
                 epoch=heard.epoch,
                 active=active,
                 error=EXCEPTION in active,
                 parent=heard.parent,
                 tags=list(heard.tags),
-                stale_ms=heard.since // 1000,
-                online=source.live.online.get(peer),
+                stale_ms=live.silent((peer, name)),
+                online=live.online.get(peer),
             )
         )
     return found
@@ -172,7 +179,6 @@ def heard_now(source: Source, at: int) -> list[MachineNow]:
 
 def machine_now(source: Source, one: Listed, row: Standing, active: list[str]) -> MachineNow:
     """Return a row as a machine of a moment."""
-    heard = None if source.live is None else source.live.heard.get(one.base)
     peer = source.live.peer if source.live is not None and not one.peer else one.peer
     online = None if source.live is None else source.live.online.get(peer)
     return MachineNow(
@@ -188,6 +194,6 @@ def machine_now(source: Source, one: Listed, row: Standing, active: list[str]) -
         error=EXCEPTION in active,
         parent=one.row.parent,
         tags=list(one.row.tags),
-        stale_ms=None if heard is None else heard.since // 1000,
+        stale_ms=None if source.live is None else source.live.silent(one.base),
         online=online,
     )

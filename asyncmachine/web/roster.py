@@ -33,6 +33,7 @@ class Listed:
         row: what the store says of it.
         key: what a link holds.
         peer: whose machine it is, or is a copy of.
+        base: what all copies of one machine have in common: peer, and name.
         rank: `LOG`, `EARLIER`, `UPDATES`.
         observer: who saw these updates; None: it is not said, or none are.
     """
@@ -40,13 +41,9 @@ class Listed:
     row: MachineRow
     key: str
     peer: str
+    base: tuple[str, str]
     rank: int
     observer: str | None
-
-    @property
-    def base(self) -> tuple[str, str]:
-        """What all copies of one machine have in common."""
-        return self.peer, self.row.name
 
 
 def key_of(owner: str, name: str) -> str:
@@ -59,9 +56,9 @@ def listed(row: MachineRow) -> Listed:
     found = COPY.fullmatch(row.owner)
     key = key_of(row.owner, row.name)
     if found is None:
-        return Listed(row, key, row.owner, LOG, None)
+        return Listed(row, key, row.owner, (row.owner, row.name), LOG, None)
     rank = UPDATES if found[1] == "updates" else EARLIER
-    return Listed(row, key, found[2], rank, found[3] if rank == UPDATES else None)
+    return Listed(row, key, found[2], (found[2], row.name), rank, found[3] if rank == UPDATES else None)
 
 
 class Roster:
@@ -97,7 +94,10 @@ class Roster:
 
     def _read(self) -> dict[int, Listed]:
         state = self._store.period_count(), self._store.last_id()  # asked first: what comes from now on is seen later
-        found = {row.id: listed(row) for row in self._store.machines()}
+        known, found = self._listed, dict[int, Listed]()
+        for row in self._store.machines():
+            one = known.get(row.id)  # most are as they were
+            found[row.id] = one if one is not None and one.row == row else listed(row)
         copies: dict[tuple[str, str], list[Listed]] = {}
         by_name: dict[str, list[Listed]] = {}
         for one in found.values():
