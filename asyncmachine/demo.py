@@ -199,14 +199,19 @@ def _page(address: str | None) -> Served | None:
         raise _Misasked(f"--web: {error}") from error
 
     def page(store: am.History, peer: am.Peer, tower: Tower) -> AbstractAsyncContextManager[str]:
+        from asyncmachine.web.apart import Job, Told, reachable, serve_apart
         from asyncmachine.web.app import Page
         from asyncmachine.web.live import LivePeer
         from asyncmachine.web.server import serve_page
         from asyncmachine.web.source import Source
 
         names = {owner: code for code, owner in tower.owners.items()}
+        where, live = reachable(store.store), LivePeer(peer, None)
+        if where is not None:  # this process has enough to do
+            job = Job(where, "flights", token)
+            return serve_apart(bound, job, lambda: Told(tower.replayed, names, live.look()))
         source = Source(store.store, mode="peer", title="flights", now=lambda: tower.replayed, names=lambda: names)
-        return serve_page(bound, Page(source, token=token, live=LivePeer(peer, None)))
+        return serve_page(bound, Page(source, token=token, live=live))
 
     return page
 

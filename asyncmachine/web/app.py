@@ -20,7 +20,7 @@ from asyncmachine.web import answers, asked, files
 from asyncmachine.web.asked import WrongError
 from asyncmachine.web.feed import Hub
 from asyncmachine.web.guard import Guard, is_loopback
-from asyncmachine.web.live import LivePeer
+from asyncmachine.web.live import Looking
 from asyncmachine.web.network import info
 from asyncmachine.web.openapi import document
 from asyncmachine.web.questions import QUESTIONS, Question
@@ -52,7 +52,7 @@ class Page:
         hub: who listens to what is new.
     """
 
-    def __init__(self, source: Source, *, token: str | None = None, live: LivePeer | None = None) -> None:
+    def __init__(self, source: Source, *, token: str | None = None, live: Looking | None = None) -> None:
         self.source = source
         self._token = token
         self._live = live
@@ -99,7 +99,7 @@ class Page:
 
     async def _ask(self, question: Question, request: Request) -> Response:
         ask = asked.read(question.asked, request.query_params.multi_items())
-        source, is_far = self._source(ask), _is_far(request)
+        source, is_far = await self._source(ask), _is_far(request)
 
         def answer() -> tuple[bytes, bool]:
             body = msgspec.json.encode(question.function(source, ask))
@@ -130,12 +130,13 @@ class Page:
         except ClientDisconnect:
             return wrong("nobody is there any more")
 
-    def _source(self, ask: asked.Ask) -> Source:
+    async def _source(self, ask: asked.Ask) -> Source:
         """Return what is asked: a window that was opened, or what this page is of, with what its peer knows."""
         if ask.window is not None:
             return self._windows.get(ask.window)
         if self._live is None:
             return self.source
+        await self._live.refresh()
         machine = ask.machine if isinstance(ask, asked.AskMachine) else None
         owner = ask.owner if isinstance(ask, asked.AskMachine) else None
         return self.source.beside(self._live.look() if machine is None else self._live.look_at(machine, owner))
@@ -155,7 +156,7 @@ class Page:
 
     async def _make_file(self, request: Request) -> Response:
         ask = asked.read(asked.AskExport, request.query_params.multi_items())
-        source = self._source(ask)
+        source = await self._source(ask)
         body = await trio.to_thread.run_sync(export, source, ask, limiter=self._opening)
         end = "json" if ask.format == "json" else "db"
         headers = {"cache-control": "no-store", "content-disposition": f'attachment; filename="window.{end}"'}

@@ -30,7 +30,7 @@ def beliefs(
     if is_now and live is not None and one.base in live.heard:
         heard = live.heard[one.base]
         behind, differ = _compare(ticks, heard.ticks)
-        stale: int | None = heard.since // 1000
+        stale: int | None = live.since(heard) // 1000
         if one.rank == LOG:
             stale = _stale(source, truth, sum(heard.ticks.values()), at) if differ else 0
         found.insert(
@@ -38,7 +38,7 @@ def beliefs(
             Belief(
                 observer=live.peer,
                 known=True,
-                at=str(at - 1000 * heard.since),
+                at=str(at - 1000 * live.since(heard)),
                 epoch=heard.epoch,
                 seq=heard.version,
                 stale_ms=stale,

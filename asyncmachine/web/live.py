@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pubsub.replica import Replica
 
 FRESH: Final = 1.0  # s: to look at a thousand replicas takes the peer some ms
+SHARE: Final = 0.05  # of its time that a peer spends with this at most
 BASE58: Final = 4096  # peer ids that are kept
 
 
@@ -48,12 +50,36 @@ class Live:
         topic: of its network.
         heard: machines of others, by peer id and name.
         online: whether a peer is held for alive; None: it is suspected.
+        age: of all this, us.
     """
 
     peer: str
     topic: str | None = None
     heard: Mapping[tuple[str, str], Heard] = field(default_factory=dict)
     online: Mapping[str, bool | None] = field(default_factory=dict)
+    age: int = 0
+
+    def since(self, heard: Heard) -> int:
+        """Return since when nothing was heard of the owner of a machine, us."""
+        return heard.since + self.age
+
+    def silent(self, base: tuple[str, str]) -> int | None:
+        """Return the same of a machine, ms; None: it is none that the peer has heard of."""
+        heard = self.heard.get(base)
+        return None if heard is None else self.since(heard) // 1000
+
+
+class Looking(Protocol):
+    """Knows how things are for a peer."""
+
+    async def refresh(self) -> None:
+        """See that what is known is not much older than a second, if that does not take long."""
+
+    def look(self) -> Live:
+        """Return how things are."""
+
+    def look_at(self, machine: str, owner: str | None) -> Live:
+        """Return the same, with machines of one name as new as can be."""
 
 
 class LivePeer:
@@ -71,21 +97,26 @@ class LivePeer:
         self._topic = topic
         self._name = lru_cache(BASE58)(peer_id_of)
         self._kept: Live | None = None
-        self._until = 0.0
+        self._at = self._until = 0.0
+
+    async def refresh(self) -> None:
+        """Do nothing: to look does it."""
 
     def look(self) -> Live:
         """Return how things are; what was seen within the last second is good enough."""
         now = trio.current_time()
         if self._kept is None or now >= self._until:
-            self._kept, self._until = self._copy(), now + FRESH
-        return self._kept
+            began = time.thread_time()
+            self._kept, self._at = self._copy(), now
+            self._until = now + max(FRESH, (time.thread_time() - began) / SHARE)
+        return replace(self._kept, age=round((now - self._at) * 1e6))
 
     def look_at(self, machine: str, owner: str | None) -> Live:
         """Return how things are, with machines of one name as they are this instant."""
         live = self.look()
         replicas = self._peer.replicas(id=machine)
-        found = {(self._name(r.owner), r.id): self._heard(r) for r in replicas}
-        return Live(live.peer, live.topic, {**live.heard, **found}, live.online) if found else live
+        found = {(self._name(r.owner), r.id): self._heard(r, live.age) for r in replicas}
+        return replace(live, heard={**live.heard, **found}) if found else live
 
     def _copy(self) -> Live:
         from pubsub.members import Status
@@ -98,8 +129,8 @@ class LivePeer:
         heard = {(self._name(r.owner), r.id): self._heard(r) for r in peer.replicas() if r.id[:1] != "@"}
         return Live(peer.id, self._topic, heard, online)
 
-    def _heard(self, replica: Replica) -> Heard:
-        since = round(self._peer.staleness(replica) * 1e6)
+    def _heard(self, replica: Replica, age: int = 0) -> Heard:
+        since = round(self._peer.staleness(replica) * 1e6) - age
         return Heard(
             dict(replica.clock()),
             replica.schema,

@@ -83,7 +83,7 @@ def heard_of(source: Source, ask: AskMachine) -> MachineAnswer | None:
         owner=base[0],
         peer=base[0],
         asked=str(at),
-        at=str(at - 1000 * heard.since),
+        at=str(at - 1000 * live.since(heard)),
         epoch=heard.epoch,
         seq=heard.version,
         active=active,
