@@ -24,7 +24,11 @@ from simulations.trial import Trial
 @click.option("--seed", type=click.IntRange(min=0), help="The one that fails. By default the scenario's own.")
 @settings_option
 @click.option(
-    "--minutes", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True, help="How long."
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="How long, in CPU time.",
 )
 @click.option(
     "--into", type=click.Path(dir_okay=False, path_type=Path), help="The file to write; NAME-SEED.toml by default."
@@ -45,11 +49,11 @@ def _shrink(scenario: Scenario, seed: int, seconds: float, into: Path) -> bool:
     from simulations.shrink import shrink as search
 
     with Bar("shrinking") as bar:
-        began = time.monotonic()
+        began = time.process_time()
 
         def tell(smaller: Scenario, runs: int) -> None:
             size = f"{smaller.peers} peers, {len(smaller.faults)} faults, {smaller.seconds + smaller.quiet:g} s"
-            bar.show((time.monotonic() - began) / seconds, f"shrinking: {runs} runs, {size}")
+            bar.show((time.process_time() - began) / seconds, f"shrinking: {runs} runs, {size}")
 
         found = search(scenario, seed, seconds=seconds, tell=tell)
     if found is None:
@@ -61,6 +65,8 @@ def _shrink(scenario: Scenario, seed: int, seconds: float, into: Path) -> bool:
     click.echo(
         f"shrunk in {found.runs} runs to {size}: {found.failure.text}\nreplay: am sim run {shlex.quote(str(into))}"
     )
+    if found.is_late:
+        click.echo("the time was up: with more --minutes it may get smaller")
     return True
 
 

@@ -24,7 +24,7 @@ from simulations.scenario_faults import Fault, Scene, expanded
 from simulations.scenario_file import changed
 from simulations.trial import Trial
 
-LOOKS = 60.0  # s that a search takes at most, unless more is asked for
+LOOKS = 60.0  # s of CPU time that a search takes at most, unless more is asked for: as much on a busy computer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +38,13 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class Shrunk:
-    """The smallest scenario that was found. `runs`: how many were tried."""
+    """The smallest scenario that was found. `runs`: how many were tried; `is_late`: the time was up before all were."""
 
     scenario: Scenario
     seed: int
     failure: Failure
     runs: int
+    is_late: bool = False
 
 
 def failure_of(scenario: Scenario, seed: int, node: Callable[..., Core[int]] = Core) -> Failure | None:
@@ -80,7 +81,7 @@ def shrink(
 
     Args:
         scenario, seed: what fails. The seed stays.
-        seconds: of this machine's time.
+        seconds: of CPU time.
         fails: runs a scenario.
         tell: is told of each smaller one, and of how many were run.
     """
@@ -102,7 +103,7 @@ class _Search:
         self._place = failure.place
         # What is missing at the end is missing sooner, too: there the quiet time is part of the promise.
         self._is_of_the_end = failure.place.endswith(".ended")
-        self._until = time.monotonic() + seconds
+        self._until = time.process_time() + seconds
         self._fails, self._tell = fails, tell
         self._runs = 1
 
@@ -119,11 +120,11 @@ class _Search:
             self._fewer_peers()
             self._smaller()
             self._simpler()
-        return Shrunk(scenario=self.scenario, seed=self.seed, failure=self.failure, runs=self._runs)
+        return Shrunk(scenario=self.scenario, seed=self.seed, failure=self.failure, runs=self._runs, is_late=self._late)
 
     @property
     def _late(self) -> bool:
-        return time.monotonic() > self._until
+        return time.process_time() > self._until
 
     def _try(self, smaller: Scenario) -> bool:
         """Keep a scenario if it fails in the same way."""

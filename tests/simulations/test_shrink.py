@@ -78,6 +78,14 @@ def test_what_is_missing_at_the_end_is_not_looked_for_sooner(seed: int) -> None:
     assert found.scenario.peers < 8
 
 
+def test_a_search_whose_time_is_up_says_so_and_gives_what_it_has(seed: int) -> None:
+    settings = {"peers": 8, "planes.repair": False, "network.loss": 0.4, "seconds": 4.0, "quiet": 9.0}
+    scenario = changed(Scenario(), settings)
+    found = shrink(scenario, seed, seconds=0)
+    assert found is not None
+    assert (found.is_late, found.runs, found.scenario) == (True, 1, scenario)
+
+
 def test_what_does_not_fail_is_not_shrunk(seed: int) -> None:
     assert shrink(scenario_of({"peers": 3, "seconds": 1, "quiet": 5}), seed) is None
 
