@@ -6,7 +6,7 @@ second. Above that links carry it, which are slower and cheaper by far. Nothing 
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_right
 from dataclasses import dataclass, field
 
 WINDOW = 1_000_000  # us over which the topic's rate is counted
@@ -28,7 +28,7 @@ class Eager:
     published: int = 0
     heard: int = 0
     held_back: int = 0
-    _times: deque[int] = field(default_factory=deque)
+    _times: list[int] = field(default_factory=list)
     _passed: dict[bytes, None] = field(default_factory=dict)
 
     def may_pass(self, signature: bytes) -> bool:
@@ -61,5 +61,6 @@ class Eager:
 
     def _forget(self, now: int) -> None:
         times = self._times
-        while times and (times[0] <= now - WINDOW or len(times) > 4 * self.rate):
-            times.popleft()
+        if times and (times[0] <= now - WINDOW or len(times) > 4 * self.rate):
+            old = bisect_right(times, now - WINDOW)
+            del times[: max(old, len(times) - 4 * self.rate)]

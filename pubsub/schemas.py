@@ -22,8 +22,11 @@ RELATIONS = ("require", "add", "remove", "after")
 MAX_SCHEMA = 64 * 1024  # bytes
 
 
+@lru_cache(maxsize=64)
 def encode_schema(schema: Schema) -> bytes:
     """Return the canonical form of a schema: equal exactly when states, order, relations and tags are.
+
+    It is made once for all machines of a schema, of all peers of a process.
 
     Raises:
         ExposeError: it is too large, or has a tag that is no UTF-8. The message says what, and the limit.

@@ -8,16 +8,18 @@ print(network.report())
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from random import Random
 from typing import Any, Literal
 
 from machine import Machine, Schema, State
 from pubsub.boundary import SECOND, Host, Node, Outputs
 from pubsub.core import Core
+from pubsub.epochs import Epochs
+from pubsub.hlc import HybridClock
 from pubsub.identity import Domain, Identity
 from pubsub.ledger import Ledger
 from pubsub.numbers import Numbers
 from pubsub.parameters import Parameters
+from pubsub.publisher import Publisher
 from pubsub.record import Header
 from pubsub.state import OwnerState, SharedMerge
 from pubsub.suspicion import Suspicion
@@ -75,6 +77,10 @@ def _said(node: Any, call: Callable[[Core[int]], Outputs[int]]) -> Outputs[int]:
 
 def _nothing(now: int, peer: int) -> None:
     pass
+
+
+def _beginning() -> int:
+    return BEGINNING
 
 
 class GossipNetwork:
@@ -188,24 +194,28 @@ class GossipNetwork:
             numbers=numbers,
             owner_of=lambda neighbour: self.identities[neighbour].owner,
         )
+        self._machines[peer], *more = machines = self._make_machines(peer)
+        if self._more is not None:
+            self._more[peer] = more
+        for machine in machines:
+            core.expose(0, machine)  # the start publishes it
+        return core
+
+    def _make_machines(self, peer: int) -> list[Machine]:
         name = self._names[peer]
         schema = self._schema.merge({f"Own{name}": State()}) if self._own_schemas else self._schema
-        machine = Machine(schema, id=f"machine{name}")
-        self._machines[peer] = machine
-        core.expose(0, machine)  # the start publishes it
-        if self._more is not None:
-            self._more[peer] = [Machine(schema, id=f"machine{name}.{number}") for number in range(1, self._count)]
-            for another in self._more[peer]:
-                core.expose(0, another)
-        return core
+        more = [Machine(schema, id=f"machine{name}.{number}") for number in range(1, self._count)]
+        return [Machine(schema, id=f"machine{name}"), *more]
 
     def _first_state(self, peer: int) -> OwnerState:
         """Return what a peer will publish when it starts: the same twice, as all that it draws on is the same."""
-        host = Host(random=Random(0), wall=lambda: BEGINNING, disk=Disk())
-        core = self._core(peer, host, Numbers())  # of its own: with all numbers, thousands of ledgers would grow large
-        core.start(0)
-        assert core.publisher.state is not None
-        return core.publisher.state
+        epoch, _ = Epochs(Disk(), _beginning).first()
+        publisher = Publisher(self.identities[peer], DOMAIN, HybridClock(_beginning), epoch)
+        for machine in self._make_machines(peer):
+            publisher.expose(machine)
+        publisher.flush()
+        assert publisher.state is not None
+        return publisher.state
 
     @property
     def cores(self) -> list[Core[int]]:

@@ -6,6 +6,7 @@ links are closed for good, and with them what is on its way; the next connection
 
 from __future__ import annotations
 
+from pubsub.boundary import Message
 from simulations.conditions import Conditions
 from simulations.seeds import INCREMENT, MASK, MULTIPLIER
 from simulations.trace import frame_key
@@ -72,7 +73,7 @@ class Link(End):
         self.last = 0  # when the last frame in order arrives
         self.free = 0  # when the last frame is sent, if bandwidth is limited
         self.sent_bytes = 0
-        self.held: list[tuple[int, int, object]] = []
+        self.held: list[tuple[int, int, Message]] | None = None  # what waits for a release
         self.desk = End(source, target) if conditions.costly else None
         self.conditions = conditions
         if conditions.costly:

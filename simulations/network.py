@@ -104,6 +104,8 @@ class Network:
         elif link.state & CUT:
             self.counts.cut += 1
         elif link.state & HELD:
+            if link.held is None:
+                link.held = []
             link.held.append((channel, stream, message))
         else:
             self._transmit(link, now, channel, stream, message)
@@ -219,8 +221,8 @@ class Network:
     def close(self, link: Link) -> None:
         """End a link; the frames it holds go with it. It stays in the table until the pair connects again."""
         link.close()
-        self.counts.closed += len(link.held)
-        link.held.clear()
+        self.counts.closed += len(link.held or ())
+        link.held = None
 
     def is_cut(self, source: int, target: int) -> bool:
         """Say whether a partition lies on the way."""
@@ -258,9 +260,9 @@ class Network:
         self._holds.clear()
         self._settle_all()
         for link in self.each_link():
-            held, link.held = link.held, []
-            for channel, stream, message in held:
-                self._send_carefully(link, now, channel, stream, message)  # type: ignore[arg-type]
+            held, link.held = link.held, None
+            for channel, stream, message in held or ():
+                self._send_carefully(link, now, channel, stream, message)
 
     def degrade(self, left: frozenset[int], right: frozenset[int], conditions: Conditions) -> None:
         """Change the conditions from the left to the right, for connections that stand and for new ones.
@@ -285,4 +287,4 @@ class Network:
     def count_in_flight(self) -> int:
         """Count the frames that are on their way, one by one."""
         waiting = sum(1 for event in self.queue if event[0] is not CALL)
-        return waiting + sum(len(link.held) for link in self.each_link())
+        return waiting + sum(len(link.held or ()) for link in self.each_link())
