@@ -260,6 +260,9 @@ def test_a_clock_is_a_value_with_names(build: Build) -> None:
     assert clock.any_active("B", "A")
     assert clock.sum == 3
     assert hash(clock) == hash(Clock(m.state_names, (1, 2, 0, 0, 0)))
+    assert clock == Clock(m.state_names, (1, 2, 0, 0, 0)) != Clock(m.state_names, (1, 2, 1, 0, 0))
+    assert clock == Clock(tuple(reversed(m.state_names)), (0, 0, 0, 2, 1))
+    assert clock != Clock((*m.state_names, "E"), (1, 2, 0, 0, 0, 0))
     with pytest.raises(KeyError):
         clock["E"]
 
