@@ -22,6 +22,9 @@ from tests.patient_clock import patient_clock
 
 #: The day on which the flights of the data set begin; any number would do.
 DEFAULT_SEED = 20130207
+#: Tests that wait for a minute, or for many processes of their own: they come first, one after the other in one worker,
+#: while the other ones have enough to do.
+FIRST = tuple(f"tests/end_to_end/test_{name}.py" for name in ("soak", "partition", "peers", "histories", "demo"))
 #: Tests that this process ran last: one that fails may do so because of them.
 BEFORE: deque[str] = deque(maxlen=3)
 
@@ -49,6 +52,20 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 def _hash_seed() -> str:
     return os.environ.get("PYTHONHASHSEED", "random")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Return how many workers `-n auto` is: half of the time a test of real peers or processes waits."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(2 * processors, processors + 4)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let what takes longest come first, so that nothing is left over for one worker in the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
