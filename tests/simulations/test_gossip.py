@@ -60,10 +60,8 @@ def test_everybody_learns_everything(seed: int) -> None:
 
 @pytest.mark.parametrize("loss", [0.02, 0.2, 0.4])
 def test_lost_frames_are_made_good(loss: float, seed: int) -> None:
-    # Where two of five frames are lost for ever, somebody is always suspected, and says so: it never gets quiet.
-    parameters = Parameters(liveness=loss < 0.4)
-    quiet = 30 if loss < 0.4 else 120
-    assert run(seed, conditions=Conditions(loss=loss), parameters=parameters, quiet=quiet).gaps > 0
+    quiet = 30 if loss < 0.4 else 45  # see the promises in docs/gossip.md
+    assert run(seed, conditions=Conditions(loss=loss), quiet=quiet).gaps > 0
 
 
 def test_duplicated_and_reordered_frames_do_no_harm(seed: int) -> None:

@@ -96,6 +96,18 @@ def test_with_a_tenth_of_all_frames_lost_nobody_stays_suspect(seed: int) -> None
     assert held(network, range(20)) == {Status.ALIVE}
 
 
+def test_with_two_fifths_of_all_frames_lost_a_network_comes_to_rest(seed: int) -> None:
+    """Who is suspected says that it lives, and that is news: with suspicions all the time, nobody ever agrees."""
+    network = a_network(seed, conditions=Conditions(loss=0.4))
+    network.work(10)
+    run(network, 55)
+    versions = {peer: core.publisher.version for peer, core in cores(network).items()}
+    run(network, 120)
+    assert {peer: core.publisher.version for peer, core in cores(network).items()} == versions
+    assert held(network, range(20)) == {Status.ALIVE}
+    network.simulation.finish()
+
+
 def test_both_sides_of_a_partition_are_dead_for_each_other_until_it_heals(seed: int) -> None:
     # All are neighbours: who has none on the other side is not missed there, and two sides may be more than two parts.
     faults = [(5 * SECOND, Partition(range(10))), (65 * SECOND, Heal())]
