@@ -233,7 +233,7 @@ def test_a_machine_is_opened_and_a_box_is_folded_in_the_left_picture(pair: Page)
 def test_edges_of_both_moments_are_drawn(pair: Page) -> None:
     pair.check('#kinds input[data-kind="parent"]')
     until(pair, "window.asyncmachine.diff.edges.length > 100")
-    assert int(pair.get_attribute("#graph", "data-edges") or 0) > 100
+    until(pair, "Number(document.getElementById('graph').dataset.edges) > 100")  # it asks for those of its own
 
 
 def test_what_is_filtered_out_is_not_among_the_differences(pair: Page, ask: am.Questions) -> None:

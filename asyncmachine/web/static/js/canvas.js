@@ -1,10 +1,10 @@
-/** The network on the screen: cytoscape has the viewport and the edges, the painter draws boxes and machines. */
+/** The network on the screen: cytoscape has the viewport, and moves it; all that is seen is painted here. */
 
 import cytoscape from "../vendor/cytoscape/cytoscape.esm.min.mjs";
 import { byId, eachFrame } from "./dom.js";
-import { edgeStyle } from "./edge_style.js";
-import { drawn, machineNode, peerNode, present } from "./edges.js";
+import { drawn, present } from "./edges.js";
 import { arrange, crowded, hit, neighbour, tileAt } from "./layout.js";
+import { paintEdges, place } from "./lines.js";
 import { describe, filterOf, lookOf, NOTHING } from "./looks.js";
 import { clear, paintBoxes, paintTiles } from "./painter.js";
 
@@ -41,7 +41,7 @@ export class Canvas {
     this.isDue = false;
     this.due = eachFrame(() => this.isDue && this.draw());
     this.shape = 1; // of the room for which everything has its place
-    this.faint = 0.6; // many edges would hide what they connect
+    this.edges = /** @type {import("./lines.js").Placed[]} */ ([]);
     this.painted = /** @type {((scene: any, port: any) => void)[]} */ ([]);
     this.cy = cytoscape({
       container: byId("cytoscape"),
@@ -52,8 +52,7 @@ export class Canvas {
       maxZoom: 9,
       style: [],
     });
-    this.restyle();
-    theme.on(() => this.restyle());
+    theme.on(() => this.paint());
     this.cy.on("render", () => this.draw());
     this.cy.on("tap", (/** @type {any} */ event) => this.tapped(event.position));
     this.cy.on("mousemove", (/** @type {any} */ event) => this.hovers(event.position, event.renderedPosition));
@@ -115,72 +114,14 @@ export class Canvas {
     this.paint();
   }
 
-  /** Bring cytoscape's edges, and their ends, up to date: only what differs is touched. */
+  /** Choose the edges that are drawn, and find out where they begin and end. */
   connect() {
-    const edges = drawn(this.world.data.value.graph, this.arrangement, this.use.kinds(), this.world.view.value.machine);
-    const wanted = new Map();
-    for (const box of this.arrangement.boxes) wanted.set(peerNode(box.owner), box);
-    for (const { source, target } of edges) {
-      for (const id of [source, target]) {
-        const place = id.startsWith("m:") ? this.arrangement.places.get(id.slice(2)) : null;
-        if (place) wanted.set(id, tileAt(place.box, place.index));
-      }
-    }
-    const ids = new Set(edges.map(({ id }) => id));
-    const faint = Math.max(0.14, Math.min(0.6, 0.6 * Math.sqrt(120 / Math.max(edges.length, 1))));
-    if (Math.abs(faint - this.faint) > 0.02) {
-      this.faint = faint;
-      this.restyle(); // before there are more of them
-    }
-    const added = /** @type {any[]} */ ([]);
-    this.cy.batch(() => {
-      this.cy.remove(
-        this.cy.elements().filter((/** @type {any} */ one) => !(one.isEdge() ? ids : wanted).has(one.id())),
-      );
-      for (const [id, { x, y, w, h }] of wanted) {
-        const node = this.cy.getElementById(id);
-        const position = { x: x + w / 2, y: y + h / 2 };
-        if (node.empty()) added.push({ group: "nodes", data: { id, w, h }, position, pannable: true });
-        else {
-          if (node.data("w") !== w || node.data("h") !== h) node.data({ w, h });
-          if (node.position("x") !== position.x || node.position("y") !== position.y) node.position(position);
-        }
-      }
-      for (const edge of edges) {
-        const known = this.cy.getElementById(edge.id);
-        if (known.empty()) added.push({ group: "edges", data: { ...edge, wide: width(edge.count) }, pannable: true });
-        else if (known.data("count") !== edge.count) known.data({ count: edge.count, wide: width(edge.count) });
-      }
-      this.cy.add(added);
-    });
-    this.light();
+    const { graph } = this.world.data.value;
+    const edges = drawn(graph, this.arrangement, this.use.kinds(), this.world.view.value.machine);
+    this.edges = place(edges, this.arrangement);
     const shown = [...this.looks.values()].filter((look) => look !== NOTHING).length;
     this.root.dataset.nodes = String(this.arrangement.boxes.length + shown);
     this.root.dataset.edges = String(edges.length);
-  }
-
-  /** Let the edges of what is picked stand out. */
-  light() {
-    const key = this.world.view.value.machine;
-    const place = key ? this.arrangement.places.get(key) : null;
-    const id = place
-      ? place.box.collapsed
-        ? peerNode(place.box.owner)
-        : machineNode(/** @type {string} */ (key))
-      : null;
-    this.cy.batch(() => {
-      this.cy.edges().removeClass("lit unlit");
-      const node = id ? this.cy.getElementById(id) : null;
-      if (node?.nonempty() && node.connectedEdges().nonempty()) {
-        this.cy.edges().addClass("unlit");
-        node.connectedEdges().removeClass("unlit").addClass("lit");
-      }
-    });
-  }
-
-  restyle() {
-    this.cy.style(edgeStyle(this.theme.colours.edge, this.faint)).update();
-    this.paint();
   }
 
   room() {
@@ -293,7 +234,9 @@ export class Canvas {
     if (!width) return;
     const port = { zoom: this.cy.zoom(), pan: this.cy.pan(), width, height };
     const scene = this.scene();
-    paintBoxes(clear(this.under, port), scene, port);
+    const under = clear(this.under, port);
+    paintBoxes(under, scene, port);
+    paintEdges(under, this.edges, scene, port);
     paintTiles(clear(this.over, port), scene, port);
     for (const call of this.painted) call(scene, port);
   }
@@ -315,9 +258,4 @@ export class Canvas {
       colours: this.theme.colours,
     };
   }
-}
-
-/** How wide an edge is that stands for so many. @param {number} count */
-function width(count) {
-  return Math.min(1.4 + Math.log2(count) * 0.5, 5);
 }

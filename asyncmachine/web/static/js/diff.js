@@ -3,7 +3,7 @@
 import { Newest } from "./api.js";
 import { byId, h } from "./dom.js";
 import { covers, derived, drawn, present } from "./edges.js";
-import { paintEdges } from "./lines.js";
+import { paintEdges, place } from "./lines.js";
 import { describe, filterOf, lookOf, NOTHING } from "./looks.js";
 import { clear, paintBoxes, paintTiles } from "./painter.js";
 import { renew } from "./panel.js";
@@ -45,7 +45,7 @@ export class Diff {
       use.failed,
     );
     this.shape = /** @type {any} */ (null); // for which edges were chosen
-    this.edges = /** @type {import("./edges.js").Drawn[]} */ ([]);
+    this.edges = /** @type {import("./lines.js").Placed[]} */ ([]);
     new Twin(canvas, this.box, { pick: use.open, toggle: use.toggle, told: (key) => this.told(key) });
     this.loads = new Newest(
       (/** @type {{t1: bigint, t2: bigint}} */ asked) => world.api.get("diff", asked),
@@ -191,7 +191,8 @@ export class Diff {
     this.looks = new Map();
     for (const key of scene.arrangement.places.keys())
       this.looks.set(key, lookOf(this.network.get(key), picks, here, passes));
-    this.edges = drawn(this.graph, scene.arrangement, this.use.kinds(), view.value.machine);
+    const edges = drawn(this.graph, scene.arrangement, this.use.kinds(), view.value.machine);
+    this.edges = place(edges, scene.arrangement);
   }
 
   /** The same, for who does not see it, if two moments are compared. @param {string} key */
