@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from history.codec import RecordedSchema
 from history.errors import QuestionError, UnknownMachineError
+from history.log import is_copy
 from history.store import MachineRow, Store
 
 Name = str | tuple[str, str]
@@ -66,7 +67,7 @@ class Directory:
         return list(self._by_id.values())
 
     def one(self, name: Name) -> Entry:
-        """Return the machine of this name, ``owner/name`` or (owner, name).
+        """Return the machine of this name, ``owner/name`` or (owner, name); of a name alone, no copy but the machine.
 
         Raises:
             UnknownMachineError: there is none. QuestionError: there are several.
@@ -77,6 +78,8 @@ class Directory:
             found = self._find(name)
         if not found:
             raise UnknownMachineError(name, self._by_name)
+        if len(found) > 1:  # what is kept beside a log is not what a name alone is about
+            found = [entry for entry in found if not is_copy(entry.owner)] or found
         if len(found) > 1:
             owners = ", ".join(repr(f"{e.owner}/{e.name}") for e in found)
             raise QuestionError(f"{name!r} is a machine of several owners: name one of {owners}")
@@ -149,9 +152,14 @@ class Directory:
         generation = self._store.generation
         return generation == self._generation and generation >= 0
 
-    def twins(self) -> set[str]:
-        """Return the names that several owners use."""
-        return {name for name, entries in self._by_name.items() if len(entries) > 1}
+    def twins(self) -> set[int]:
+        """Return the ids of machines of which the name alone does not tell which it is; see `one`."""
+        found: set[int] = set()
+        for entries in self._by_name.values():
+            if len(entries) > 1:
+                plain = [entry.id for entry in entries if not is_copy(entry.owner)]
+                found.update(entry.id for entry in entries if len(plain) != 1 or entry.id != plain[0])
+        return found
 
     def row(self, entry: Entry) -> MachineRow:
         """Return what the store says about a machine right now."""

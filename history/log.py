@@ -103,6 +103,11 @@ def updates_of(owner: str, number: int = 1) -> str:
     return f"updates of {owner}" + (f" ({number})" if number > 1 else "")
 
 
+def is_copy(owner: str) -> bool:
+    """Tell whether what an owner has is kept beside the logs of another one: updates, or an earlier log."""
+    return owner.startswith(("updates of ", "earlier log of "))
+
+
 def earlier_log_of(owner: str, number: int = 1) -> str:
     """Return as whose machines the logs are kept that an owner does not have any more, as its database is another."""
     return f"earlier log of {owner}" + (f" ({number})" if number > 1 else "")

@@ -140,7 +140,7 @@ class Moments:
         moments, entries = {}, [directory.entry(row.machine_id) for row in rows]
         twins = directory.twins()
         for row, entry in zip(rows, entries, strict=True):
-            key = f"{entry.owner}/{entry.name}" if entry.name in twins else entry.name
+            key = f"{entry.owner}/{entry.name}" if entry.id in twins else entry.name
             moments[key] = as_moment(entry.name, entry.owner, row, directory.schema_at(entry, row.at), moment)
         return Network(moment, moments)
 

@@ -212,6 +212,18 @@ async def test_who_reads_beside_the_writer_learns_of_new_machines_and_states(
 # -- several machines
 
 
+async def test_a_name_alone_is_the_machine_and_not_what_others_saw_of_it(place: Place, kept: Kept, wall: Wall) -> None:
+    lamp, seen = build(), build()
+    async with kept(place) as history:
+        history.record(lamp, owner="ann")
+        history.record(seen, owner="updates of ann by bob")
+        play(lamp, wall, "+On")
+        await history.sync()
+        assert (await history.as_of("lamp")).owner == "ann"
+        network = await history.network()
+        assert {k: m.active for k, m in network.items()} == {"lamp": ("On",), "updates of ann by bob/lamp": ()}
+
+
 async def test_machines_of_the_same_name_and_different_owners(place: Place, kept: Kept, wall: Wall) -> None:
     anns, bobs = build(), build()
     async with kept(place) as history:
