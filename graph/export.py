@@ -59,6 +59,7 @@ def to_dot(view: View) -> str:
     """Return the graph for Graphviz: machines as boxes around their states."""
 
     def quoted(text: str) -> str:
+        text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")  # Graphviz takes it for the end of the file
         return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
     names = _numbered(view)

@@ -9,11 +9,12 @@ from itertools import count
 from xml.etree import ElementTree
 
 import networkx as nx
+import pydot
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graph.export import to_graphml, to_json, to_jsonl, to_markdown, to_xml
+from graph.export import to_dot, to_graphml, to_json, to_jsonl, to_markdown, to_xml
 from graph.feed import MachineFeed
 from graph.formats import graph_formats
 from graph.live import LiveGraph
@@ -54,6 +55,24 @@ def named(names: list[str]) -> View:
     return past.as_of()
 
 
+# its parser calls the one beneath it by names of before
+pydots_own = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+def read_dot(text: str) -> pydot.Dot:
+    read = pydot.graph_from_dot_data(text)
+    assert read is not None
+    (graph,) = read
+    return graph
+
+
+def label_of(part: pydot.Common) -> str:
+    """Return what Graphviz would draw: the text in the quotes, without their escapes."""
+    quoted = part.get("label")
+    assert quoted[0] == quoted[-1] == '"'
+    return re.sub(r"\\(.)", lambda found: "\n" if found[1] == "n" else found[1], quoted[1:-1])
+
+
 @pytest.fixture
 def house() -> View:
     clock = count(1)
@@ -86,6 +105,20 @@ def test_networkx_reads_the_json(house: View) -> None:
     assert read.is_multigraph()
     assert len(read) + read.number_of_edges() == len(house)
     assert read.graph["at"] == house.at
+
+
+@pydots_own
+def test_a_reader_of_dot_finds_machines_as_boxes_around_their_states(house: View) -> None:
+    read = read_dot(to_dot(house))
+    assert read.get_type() == "digraph"
+    boxes = {label_of(box): box for box in read.get_subgraphs()}
+    assert list(boxes) == ["door", "light"]
+    assert [label_of(node) for node in boxes["door"].get_nodes()] == ["door", "Open", "Shut", "Exception"]
+    names = {node.get_name(): label_of(node) for box in boxes.values() for node in box.get_nodes()}
+    drawn = [(names[str(e.get_source())], label_of(e), names[str(e.get_destination())]) for e in read.get_edges()]
+    keys = [key for key in house.all_keys() if isinstance(key, EdgeKey) and key.link is not Link.HAS]
+    assert drawn == [(key.source.state, key.link, key.target.state) for key in keys]
+    assert ("Open", "pipe add", "On") in drawn
 
 
 def test_a_page_has_each_machine_and_what_leads_from_it(house: View) -> None:
@@ -121,6 +154,23 @@ def test_no_name_breaks_out_of_its_place(names: list[str]) -> None:
         outside = re.sub(r'"(?:\\.|[^"\\])*"', '""', text)
         assert outside.count('"') % 2 == 0
         assert re.fullmatch(r"[\w\s#:;,.\[\]{}=\->|%\"]*", outside, re.ASCII), outside
+
+
+@pydots_own
+@settings(max_examples=20)  # some 10 ms a line
+@given(st.lists(st.one_of(st.sampled_from(NASTY), st.text(max_size=5)), min_size=1, max_size=3, unique=True))
+def test_a_reader_of_dot_finds_every_name_as_it_is(names: list[str]) -> None:
+    view = named(names)
+    text = to_dot(view)
+    assert "\0" not in text  # what Graphviz itself cannot read
+    read = read_dot(text)
+    names = [name.replace("\0", "\N{REPLACEMENT CHARACTER}") for name in names]
+    boxes = read.get_subgraphs()
+    assert [[label_of(node) for node in box.get_nodes()] for box in boxes] == [[name, name] for name in names]
+    peers = [node for node in read.get_nodes() if node.get("shape") == '"hexagon"']
+    assert [label_of(peer) for peer in peers] == [str(peer_vertex(name)) for name in names]
+    drawn = (isinstance(key, EdgeKey) and key.link is not Link.HAS for key in view.all_keys())
+    assert len(read.get_edges()) == sum(drawn)
 
 
 def test_a_picture_has_every_name_and_every_edge(house: View) -> None:
