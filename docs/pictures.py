@@ -1,6 +1,6 @@
 """Make the pictures of the README and the pages, from real runs.
 
-    python docs/pictures.py [demo.svg] [graph.svg] [page.png]
+    python docs/pictures.py [demo.svg] [graph.svg] [network.svg] [page.png]
 
 * `demo.svg`: what `am demo` shows in a terminal, at 2013-02-09T02:00Z of the replay.
 * `graph.svg`: the graph of an airport and its flights at that time.
@@ -40,6 +40,7 @@ from graph.svg import to_svg
 from tests import chromium
 
 AM = Path(sys.executable).with_name("am")
+PICTURES = ["demo.svg", "graph.svg", "network.svg", "page.png"]
 WIDTH = 88  # characters
 FORMAT = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)  # it would fetch a font
 
@@ -142,18 +143,22 @@ def draw_network(url: str) -> str:
 
 def main() -> None:
     """Make those that are asked for, or all."""
-    wanted = sys.argv[1:] or ["demo.svg", "graph.svg", "page.png"]
+    wanted = sys.argv[1:] or PICTURES
+    unknown = ", ".join(name for name in wanted if name not in PICTURES)
+    if unknown:
+        sys.exit(f"{unknown}: there are only {', '.join(PICTURES)}")
     if "graph.svg" in wanted:
         (HERE / "graph.svg").write_text(trio.run(draw_graph))
     with tempfile.TemporaryDirectory() as folder:
-        url = f"sqlite:///{folder}/demo.db"
-        if "demo.svg" in wanted:
+        if "demo.svg" in wanted or "network.svg" in wanted:
+            url, picture = f"sqlite:///{folder}/demo.db", HERE / "demo.svg"
             settings = Settings(legs=tuple(read_legs()), speed=2000.0, url=url, began=time.monotonic())
-            trio.run(run, settings, Photographer(HERE / "demo.svg"))
-        (HERE / "network.svg").write_text(draw_network(settings.url))
+            trio.run(run, settings, Photographer(picture if "demo.svg" in wanted else Path(folder) / "demo.svg"))
+            if "network.svg" in wanted:
+                (HERE / "network.svg").write_text(draw_network(url))
         if "page.png" in wanted:
             whole = f"sqlite:///{tempfile.mkdtemp(dir=folder)}/demo.db"
-            subprocess.run([AM, "demo", "--speed", "max", "--no-tty", "--history", whole], check=True)
+            subprocess.run([AM, "demo", "--speed", "max", "--no-tty", "--web", "off", "--history", whole], check=True)
             photograph_page(whole, HERE / "page.png")
 
 
