@@ -8,6 +8,7 @@ is kept too, but never used before the server has said that it is still the same
 from __future__ import annotations
 
 import gzip
+import logging
 import re
 import threading
 from collections.abc import Iterable
@@ -19,6 +20,9 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
+from asyncmachine.web import bundle
+
+TEXTS: Final = (".css", ".html", ".js")
 KINDS: Final = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -32,6 +36,8 @@ ASK: Final = "no-cache"
 VERSION: Final = re.compile(r"[0-9a-f]{24}", re.ASCII)
 SMALL: Final = 1000  # bytes that fit into a packet or so, and are not compressed
 LEVEL: Final = 1  # of what is compressed for one answer: half the time of level 6, for some more bytes
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +73,22 @@ class Files:
             if state != self._state:
                 bodies = {name: (self._folder / name).read_bytes() for name, *_ in state}
                 self.version = _sum(part for name, body in bodies.items() for part in (name.encode(), body))
-                index = bodies.get(INDEX, b"").replace(b'"/static/', f'"/static/{self.version}/'.encode())
-                self._files = {name: _file(name, body) for name, body in {**bodies, INDEX: index}.items()}
+                made = self._whole({name: body.decode() for name, body in bodies.items() if Path(name).suffix in TEXTS})
+                self._files = {name: _file(name, body) for name, body in {**bodies, **made}.items()}
                 self._state = state
         return self
+
+    def _whole(self, texts: dict[str, str]) -> dict[str, bytes]:
+        """Return the page, and what it asks for in one piece; if that cannot be made, it asks for many."""
+        index = texts.get(INDEX, "")
+        made: dict[str, str] = {}
+        try:
+            made = {bundle.WHOLE_SCRIPT: bundle.script(texts), bundle.WHOLE_STYLE: bundle.style(texts, index)}
+            index = bundle.shortened(index)
+        except (bundle.BundleError, LookupError) as error:
+            _log.warning("the page is served in many files: %s", error)
+        made[INDEX] = index.replace('"/static/', f'"/static/{self.version}/')
+        return {name: text.encode() for name, text in made.items()}
 
     def get(self, path: str) -> tuple[File, bool] | None:
         """Return a file, and whether what is there never changes; None: there is none.
