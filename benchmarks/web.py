@@ -95,7 +95,9 @@ async def make(url: str, *, peers: int = PEERS, each: int = EACH, rounds: int = 
 #: path and parameters, its goal in ms; the machine and the moment are filled in.
 ASKED: tuple[tuple[str, dict[str, str], float | None], ...] = (
     ("network", {"at": "{middle}"}, 50),
+    ("network", {"at": "{middle}", "form": "brief"}, 50),
     ("graph", {"at": "{middle}"}, 100),
+    ("graph", {"at": "{middle}", "kinds": "connection,pipe add,pipe remove", "form": "brief"}, 20),
     ("graph", {"at": "{middle}", "machine": "{key}"}, None),
     ("machine", {"at": "{middle}", "machine": "{key}"}, None),
     ("log", {"limit": "50"}, None),
