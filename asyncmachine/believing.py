@@ -10,7 +10,7 @@ moment: who believed what, and since when it was wrong. Rows are those of an own
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from history import History, QuestionError, Recorder
@@ -29,8 +29,9 @@ class Beliefs:
         refused: replicas that could not be recorded; the history has something else under that name.
     """
 
-    def __init__(self, history: History, peer: Peer) -> None:
+    def __init__(self, history: History, peer: Peer, wants: Callable[[Replica], bool] | None = None) -> None:
         self.refused = 0
+        self._wants = wants
         self._history = history
         self._peer = peer
         self._recorders: dict[Replica, Recorder | None] = {}  # None: refused
@@ -76,7 +77,7 @@ class Beliefs:
 
     def _record(self, replicas: list[Replica]) -> None:
         for replica in replicas:
-            if replica in self._recorders:
+            if replica in self._recorders or not (self._wants is None or self._wants(replica)):
                 continue
             name = f"updates of {peer_id_of(replica.owner)} by {self._peer.id}"
             try:
@@ -87,7 +88,9 @@ class Beliefs:
 
 
 @contextmanager
-def record_beliefs(history: History, peer: Peer) -> Iterator[Beliefs]:
+def record_beliefs(
+    history: History, peer: Peer, *, wants: Callable[[Replica], bool] | None = None
+) -> Iterator[Beliefs]:
     """Record what a peer believes of the machines of others, for as long as the block lasts.
 
     That is a row for each update that gossip brings, beside those of an observer.
@@ -95,8 +98,9 @@ def record_beliefs(history: History, peer: Peer) -> Iterator[Beliefs]:
     Args:
         history: where it is kept.
         peer: whose replicas these are.
+        wants: tells of which replicas; None: of all.
     """
-    beliefs = Beliefs(history, peer)
+    beliefs = Beliefs(history, peer, wants)
     peer.listen(beliefs.hear)
     try:
         beliefs.look()

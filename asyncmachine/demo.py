@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     import asyncmachine as am
+    from asyncmachine.flights.belief import Kept
     from asyncmachine.flights.data import Leg
     from asyncmachine.flights.observe import Tower
 
@@ -87,6 +88,13 @@ class _Speed(click.ParamType[float]):
     metavar="[HOST:]PORT|off",
     help="Where the page is served meanwhile.  [default: loopback, port 8321, or any if that is taken]",
 )
+@click.option(
+    "--beliefs",
+    type=click.Choice(["airports", "all", "off"]),
+    default="airports",
+    show_default=True,
+    help="Of which machines to keep what the other airports believed of them, and when.",
+)
 @click.option("--no-tty", is_flag=True, help="A line now and then, and no picture; so it is without a terminal, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the end's report as JSON; lines go to stderr.")
 def demo(
@@ -96,6 +104,7 @@ def demo(
     data: str | None,
     url: str | None,
     address: str | None,
+    beliefs: Kept,
     no_tty: bool,
     as_json: bool,
 ) -> None:
@@ -107,7 +116,8 @@ def demo(
     began = time.monotonic()
     try:
         legs, page = _legs(data, since, until), _page(address)
-        _record(tuple(legs), speed or None, url, page, began, live=not (no_tty or as_json), as_json=as_json)
+        live = not (no_tty or as_json)
+        _record(tuple(legs), speed or None, url, page, beliefs, began, live=live, as_json=as_json)
     except KeyboardInterrupt:
         click.echo("Interrupted before it began.", err=True)
 
@@ -117,6 +127,7 @@ def _record(
     speed: float | None,
     url: str | None,
     page: Served | None,
+    beliefs: Kept,
     began: float,
     *,
     live: bool,
@@ -136,7 +147,7 @@ def _record(
         ) from error
     try:
         with place_for(url) as place:
-            _run(legs, speed, place, page, began, live=live, as_json=as_json)
+            _run(legs, speed, place, page, beliefs, began, live=live, as_json=as_json)
     except PlaceError as error:
         raise _Misasked(str(error)) from error
     except (HistoryError, OSError) as error:
@@ -148,6 +159,7 @@ def _run(
     speed: float | None,
     url: str,
     page: Served | None,
+    beliefs: Kept,
     began: float,
     *,
     live: bool,
@@ -164,7 +176,7 @@ def _run(
 
     console = Console(highlight=False, markup=False, emoji=False, stderr=as_json)
     screen = Screen(console, live=live and console.is_terminal and os.environ.get("TERM") != "dumb")
-    settings = Settings(legs=legs, speed=speed, url=url, began=began, page=page)
+    settings = Settings(legs=legs, speed=speed, url=url, began=began, kept=beliefs, page=page)
     try:
         found = trio.run(run, settings, screen)
     except* (am.AsyncMachineError, am.HistoryError, OSError) as group:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.context import ForkServerProcess
@@ -19,7 +19,8 @@ from typing import Any
 import trio
 
 import asyncmachine as am
-from asyncmachine.flights.process import Job, messages, say, serve
+from asyncmachine.flights.process import Job, messages, read_rows, say, serve
+from history.log import LogRow
 
 PAUSE = 0.5  # s before a process is started again
 TRIES = 5  # lives that an airport may lose in a row without having come on
@@ -60,14 +61,21 @@ class Fleet:
     Args:
         jobs: one for each airport.
         progress: tells how many steps of an airport are known to be done, by its code.
+        believed: takes what an airport believed, rows of an owner ``updates of … by …``. None: nobody wants it.
 
     Attributes:
         airports: by code.
     """
 
-    def __init__(self, jobs: Iterable[Job], progress: Callable[[str], int]) -> None:
+    def __init__(
+        self,
+        jobs: Iterable[Job],
+        progress: Callable[[str], int],
+        believed: Callable[[str, Sequence[LogRow]], Awaitable[object]] | None = None,
+    ) -> None:
         self.airports = {job.code: Airport(job) for job in jobs}
         self._progress = progress
+        self._believed = believed
         self._context = multiprocessing.get_context("forkserver")
         self._began: float | None = None
         self._ending = False
@@ -180,6 +188,9 @@ class Fleet:
                 elif self._began is not None:
                     await self._tell(airport, {"go": self._began})
                     airport.status = "running"
+            elif "believed" in message:
+                if self._believed is not None:
+                    await self._believed(message["believed"], read_rows(message))
             elif "stopped" in message:
                 airport.status = "stopped"
                 airport.stopped.set()

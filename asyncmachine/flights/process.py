@@ -7,6 +7,7 @@ a line. That is for starting and stopping; what happens at an airport, the obser
                  {"stop": true}   carry out nothing more, but serve what there is
                  {"leave": true}  say goodbye, and end
     airport      {"ready": true}  it runs, and waits for a go
+                 {"believed": "updates of … by …", "rows": […]}   so it saw machines of another airport
                  {"stopped": 17}  so many steps are done, and all that happened is in its history
                  {"left": {…}}    it is about to end; what it took
                  {"error": "…"}   it is about to end, as something is wrong
@@ -25,8 +26,9 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
+from base64 import b64decode, b64encode
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,10 +40,12 @@ import trio
 import asyncmachine as am
 import history.sql  # noqa: F401
 import pubsub.transport.libp2p  # noqa: F401
+from asyncmachine.flights.belief import Believing, HearsayClock, Kept, open_believing, told_steps
 from asyncmachine.flights.data import Leg
 from asyncmachine.flights.pace import Pace, finished
 from asyncmachine.flights.replay import AirportReplay, Plan, ReplayClock
 from graph.telling import Telling, open_teller
+from history.log import LogRow
 
 PAUSE = 0.5  # s between two tells of the pipes: an hour of the replay passes meanwhile
 
@@ -60,6 +64,7 @@ class Job:
         others: peer ids of the other airports.
         observer: peer id of the observer.
         ahead, ahead_of_observer: see `Pace`.
+        kept: of which machines of others it keeps what it believes.
         again: whether it goes on where an earlier life came to.
     """
 
@@ -76,6 +81,7 @@ class Job:
     observer: str
     ahead: int | None
     ahead_of_observer: int
+    kept: Kept = "off"
     again: bool = False
 
     @property
@@ -135,6 +141,11 @@ async def messages(stream: trio.abc.ReceiveStream) -> AsyncIterator[dict[str, An
             yield json.loads(line)
 
 
+def read_rows(message: Mapping[str, Any]) -> list[LogRow]:
+    """Return the rows of what was believed."""
+    return [(life, id, b64decode(row)) for life, id, row in message["rows"]]
+
+
 async def say(stream: trio.abc.SendStream, message: Mapping[str, Any]) -> None:
     """Tell the other end, if it is there."""
     with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
@@ -174,6 +185,23 @@ class _Now:
     def __call__(self) -> int:
         """Return it, ns since 1970."""
         return self._start if self.clock is None else self.clock()
+
+
+class _Voice:
+    """Says things to the supervisor, one after the other, whoever says them."""
+
+    def __init__(self, stream: trio.abc.SendStream) -> None:
+        self._stream = stream
+        self._lock = trio.Lock()
+
+    async def say(self, message: Mapping[str, Any]) -> None:
+        """Say it, if somebody is there."""
+        async with self._lock:
+            await say(self._stream, message)
+
+    async def tell(self, owner: str, rows: Sequence[LogRow]) -> None:
+        """Say what was believed."""
+        await self.say({"believed": owner, "rows": [(life, id, b64encode(row).decode()) for life, id, row in rows]})
 
 
 class _Shared:
@@ -231,7 +259,7 @@ async def _main(job: Job, control: socket.socket) -> bool:
 
 
 async def _live(job: Job, stream: trio.SocketStream, orders: _Orders) -> None:
-    now = _Now(job.plan.start)
+    now, voice = _Now(job.plan.start), _Voice(stream)
     url = f"sqlite:///{job.folder / job.code}.db"
     async with (
         am.open_history(url, now=now) as store,
@@ -245,28 +273,50 @@ async def _live(job: Job, stream: trio.SocketStream, orders: _Orders) -> None:
             log=am.HistoryLog(store),
         ) as peer,
         open_teller(peer, pause=PAUSE) as telling,
+        AsyncExitStack() as stack,
     ):
         known = frozenset(machine.name for machine in await store.machines()) if job.again else frozenset[str]()
-        await say(stream, {"ready": True})
+        await voice.say({"ready": True})
         await orders.go.wait()
         now.clock = ReplayClock(job.plan.start, job.speed, orders.began)
+        believing = await stack.enter_async_context(_believe(job, peer, orders.began, voice))
         replay = AirportReplay(job.code, job.legs, job.plan, now.clock, _Shared(store, peer, telling, known))
         with orders.flying as flying:
             await _fly(job, replay, peer, store)
         await store.sync()
+        await _finish(believing)  # most of it now: who leaves has little time
         if flying.cancelled_caught:
-            await say(stream, {"stopped": replay.done})
+            await voice.say({"stopped": replay.done})
             await orders.leave.wait()
         else:
             await _either(orders.leave, peer, job.observer)
+        await _finish(believing)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         spent = {
             "cpu": usage.ru_utime + usage.ru_stime,
             "memory": peak_memory(),
             "transitions": store.statistics().committed,
         }
-        await say(stream, {"left": spent})
+        await voice.say({"left": spent})
         await peer.leave()
+
+
+@asynccontextmanager
+async def _believe(job: Job, peer: am.Peer, began: float, voice: _Voice) -> AsyncIterator[Believing | None]:
+    """Keep what it believes of the others, if that is wanted."""
+    if job.kept == "off":
+        yield None
+        return
+    clock = HearsayClock(job.plan, job.speed, began, lambda: told_steps(peer))
+    url = f"sqlite:///{job.folder / job.code}-believed.db"
+    async with open_believing(url, peer, job.others, clock, job.kept, voice.tell) as believing:
+        yield believing
+
+
+async def _finish(believing: Believing | None) -> None:
+    """Tell all that was believed."""
+    if believing is not None:
+        await believing.finish()
 
 
 async def _fly(job: Job, replay: AirportReplay, peer: am.Peer, store: am.History) -> None:

@@ -46,6 +46,7 @@ class Cost:
         peers: by name, those that could still say.
         restarts: how often an airport was started again.
         complete: whether all that happened is in the history.
+        believed: rows of what airports believed of each other.
     """
 
     seconds: float
@@ -55,6 +56,7 @@ class Cost:
     peers: dict[str, Spent]
     restarts: int
     complete: bool
+    believed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +73,8 @@ class Report:
         moment: one in the middle.
         airborne, moods: what was in the air then, and how the airports were, by airport.
         example: a flight to ask about.
-        rows, bytes: of the history.
+        rows: of the history, but for what was believed.
+        bytes: of it.
         cost: see `Cost`.
     """
 
@@ -119,7 +122,7 @@ async def ask(
     codes = {owner: code for code, owner in airports.items()}
     flights = {code: Counter[str]() for code in airports}
     carriers: dict[str, Counter[str]] = {}
-    machines = await store.machines()
+    machines = [info for info in await store.machines() if info.owner in codes]
     infos = {(info.owner, info.name): info for info in machines if "flight" in info.tags}
     known = {(info.owner, info.name) for info in machines}
     until = min(max((info.last_at for info in machines), default=start), end) if cost.complete else replayed
@@ -165,7 +168,7 @@ async def ask(
         airborne=airborne,
         moods=moods,
         example=min(examples, default=""),
-        rows=rows,
+        rows=rows - cost.believed,
         bytes=size,
         cost=cost,
     )
@@ -255,6 +258,8 @@ def _costs(report: Report) -> Iterator[Text]:
     rate = report.rows / cost.seconds if cost.seconds else 0.0
     size = "" if report.url in IN_MEMORY else f"; {size_text(report.bytes)} on disk"
     yield Text(f"{report.rows:,} transitions in {cost.seconds:.1f} s, {rate:,.0f} a second{size}.")
+    if cost.believed:
+        yield Text(f"{cost.believed:,} times an airport heard of another one; what it then believed is kept, too.")
     p50, p99 = cost.latency
     if p50 is not None:
         yield Text(f"A record of an airport was here after {p50} ms (p50), {p99} ms (p99).")
@@ -310,6 +315,7 @@ def as_json(report: Report) -> dict[str, Any]:
         },
         "network": {**moments(moment=report.moment), "airborne": report.airborne, "airports": report.moods},
         "transitions": report.rows,
+        "beliefs": cost.believed,
         "bytes": report.bytes,
         "seconds": round(cost.seconds, 3),
         "first_replica_seconds": cost.first_replica,

@@ -6,7 +6,7 @@ import resource
 import secrets
 import signal
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 import trio
 
 import asyncmachine as am
+from asyncmachine.flights.belief import Kept
 from asyncmachine.flights.data import HOUR, MINUTE, Leg
 from asyncmachine.flights.fleet import Fleet
 from asyncmachine.flights.observe import Tower
@@ -25,6 +26,7 @@ from asyncmachine.mirror_log import Pace
 from asyncmachine.observer import Observer, open_observer
 from graph.graph import increasing
 from graph.recorder import open_graph
+from history.log import LogRow
 from pubsub.keys import read_identity
 from pubsub.names import peer_id_of
 
@@ -48,6 +50,7 @@ class Settings:
         url: of the observer's history.
         listen: where all peers listen.
         began: the reading of the monotonic clock when the program began.
+        kept: of which machines of others each airport keeps what it believes.
         page: serves the page of the observer for as long as its block lasts, and yields the URL; None: there is none.
     """
 
@@ -56,6 +59,7 @@ class Settings:
     url: str
     listen: tuple[str, ...] = ("/ip4/127.0.0.1/tcp/0",)
     began: float = 0.0
+    kept: Kept = "airports"
     page: Callable[[am.History, am.Peer, Tower], AbstractAsyncContextManager[str]] | None = None
 
     @property
@@ -109,6 +113,7 @@ async def _play(
                 observer=observer,
                 ahead=1 if settings.speed is None else None,
                 ahead_of_observer=_ahead(settings),
+                kept=settings.kept,
             )
             for code in codes
         ]
@@ -140,7 +145,8 @@ class _Show:
         self.peer = peer
         self.plan = plan
         self.tower = Tower(store, peer, airports, plan)
-        self.fleet = Fleet(jobs, lambda code: self.tower.airports[code].steps)
+        self.fleet = Fleet(jobs, lambda code: self.tower.airports[code].steps, self._believe)
+        self.believed = 0  # rows of what airports believed
         self._interrupted = trio.Event()
         self._hurried = trio.Event()
 
@@ -171,6 +177,10 @@ class _Show:
         finally:
             await fleet.leave(0)
         return seconds, complete
+
+    async def _believe(self, owner: str, rows: Sequence[LogRow]) -> None:
+        stored = await self.store.journals.take(owner, rows)
+        self.believed += stored.rows  # in a line of its own: several airports tell at the same time
 
     async def _observe(self, *, task_status: trio.TaskStatus[Observer] = trio.TASK_STATUS_IGNORED) -> None:
         async with open_observer(self.store, self.peer, pace=PACE) as observer:
@@ -246,4 +256,5 @@ def _cost(settings: Settings, show: _Show, seconds: float, complete: bool) -> Co
         peers=peers,
         restarts=sum(airport.lives - 1 for airport in show.fleet.airports.values()),
         complete=complete,
+        believed=show.believed,
     )

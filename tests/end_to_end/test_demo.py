@@ -241,12 +241,35 @@ def check_all(report: dict[str, Any], url: str, flights: list[Flight], seed: int
     check_moments(url, flights, low, high, seed)
 
 
+def check_beliefs(report: dict[str, Any], url: str) -> None:
+    """Each airport has heard of both others, in the end of all, and of nothing before it happened."""
+    with asked(url) as ask:
+        owners = {machine.name: machine.owner for machine in ask.machines() if machine.owner.startswith("12D3")}
+        truths = {
+            code: {r.clock.sum: r for r in ask.between(machines=[(owners[code], code)])} for code in report["closed"]
+        }
+        count = 0
+        for seen in [machine for machine in ask.machines() if machine.owner.startswith("updates of ")]:
+            rows = list(ask.between(machines=[(seen.owner, seen.name)]))
+            count += len(rows)
+            if seen.name in truths:
+                truth = truths[seen.name]
+                assert all(row.at >= truth[row.clock.sum].at for row in rows), seen.owner
+                assert rows[-1].clock == truth[max(truth)].clock, seen.owner
+        assert {(one.owner, one.name) for one in ask.machines() if one.name in truths} == {
+            *((owners[code], code) for code in truths),
+            *((f"updates of {owners[a]} by {owners[b]}", a) for a in truths for b in truths if a != b),
+        }
+    assert report["beliefs"] == count > 100
+
+
 def test_its_answers_are_those_of_the_file(flights: list[Flight], tmp_path: Path, seed: int) -> None:
     with demo(tmp_path) as running:
         report = running.report()
         assert report["restarts"] == 0
         check_all(report, running.url, flights, seed)
         assert set(report["peers"]) == {"EWR", "JFK", "LGA", "observer"}
+        check_beliefs(report, running.url)
 
 
 def test_an_airport_that_is_killed_comes_back_and_the_answers_are_the_same(
