@@ -111,8 +111,8 @@ def until(page: Page, expression: str) -> None:
     raise AssertionError(f"it did not come to {expression}")
 
 
-def told(page: Page, which: str = "told") -> list[int]:
-    return list(page.evaluate(f"window.{which}"))
+def told(page: Page) -> list[int]:
+    return list(page.evaluate("window.told"))
 
 
 def test_a_peer_that_was_killed_is_found_again_and_each_record_comes_once(
