@@ -26,8 +26,10 @@ from pubsub.identity import SHORT_BYTES, short_of
 from pubsub.messages import (
     BUCKET_BYTES,
     ENTRY_BYTES,
+    MAX_HAVES,
     MAX_PAGE,
     MAX_PLACE,
+    MAX_PRUNES,
     MAX_ROW,
     MAX_ROWS,
     MAX_WANTS,
@@ -37,6 +39,7 @@ from pubsub.messages import (
     Entry,
     Exchange,
     Frame,
+    Have,
     Notice,
     Parcel,
     Place,
@@ -57,6 +60,7 @@ from pubsub.wire import Reader, text, varint
 FRAME, SUMMARY, ENTRIES, EXCHANGE, SCHEMA_ASK, BODIES, ROWS_ASK, ROWS, ROWS_END, RECORD, NOTICE = range(1, 12)
 PING = LAST = UNTIL = 1  # flags
 PARTING: Final = 2
+LAZY: Final = 4
 
 MAX_INTRODUCED = 16_384  # owners in one direction of a link; about 3 MB in a decoder
 MAX_FULL = 64  # buckets in full that one summary may ask for
@@ -184,8 +188,14 @@ def encode_frame(frame: Frame, short: Iterable[bool]) -> bytes:
     """Return a frame as bytes; `short` says for each parcel whether its owner is there by the short form."""
     parts = [_parcel(p.record.encode(short=known)) for p, known in zip(frame.parcels, short, strict=True)]
     notices = [varint(len(body)) + body for body in [notice.encode() for notice in frame.notices]]
-    head = bytes((FRAME, PING * frame.ping | PARTING * frame.parting)) + varint(frame.grant) + varint(frame.sent)
-    return b"".join((head, *_list(parts), *_list(frame.wants), *_list(notices)))
+    is_lazy = bool(frame.prunes or frame.haves)
+    flags = PING * frame.ping | PARTING * frame.parting | LAZY * is_lazy
+    head = bytes((FRAME, flags)) + varint(frame.grant) + varint(frame.sent)
+    data = b"".join((head, *_list(parts), *_list(frame.wants), *_list(notices)))
+    if not is_lazy:
+        return data
+    haves = [_ENTRY.pack(short, epoch) + varint(version) for short, epoch, version in frame.haves]
+    return b"".join((data, *_list(frame.prunes), *_list(haves)))
 
 
 def _list(parts: Iterable[bytes]) -> tuple[bytes, ...]:
@@ -233,7 +243,7 @@ def _read_record(reader: Reader) -> Parcel:
 
 def _read_frame(reader: Reader, owners: dict[bytes, bytes]) -> Frame:
     flags = reader.byte()
-    if flags & ~(PING | PARTING):
+    if flags & ~(PING | PARTING | LAZY):
         raise WireError(f"unknown flags {flags:#x}")
     grant, sent = reader.varint(), reader.varint()
     parcels = []
@@ -245,7 +255,22 @@ def _read_frame(reader: Reader, owners: dict[bytes, bytes]) -> Frame:
         parcels.append(Parcel.of(record))
     wants = _read_wants(reader)
     notices = tuple([_decode_notice(reader.take(reader.varint(MAX_NOTICE))) for _ in range(_count(reader, 2))])
-    return Frame(tuple(parcels), grant, wants, flags & PING != 0, notices, sent, flags & PARTING != 0)
+    prunes, haves = _read_lazy(reader) if flags & LAZY else ((), ())
+    ping, parting = flags & PING != 0, flags & PARTING != 0
+    return Frame(tuple(parcels), grant, wants, ping, notices, sent, parting, prunes, haves)
+
+
+def _read_lazy(reader: Reader) -> tuple[tuple[bytes, ...], tuple[Have, ...]]:
+    prunes = tuple([reader.take(SHORT_BYTES) for _ in range(reader.varint(MAX_PRUNES))])
+    haves = tuple([_read_have(reader) for _ in range(reader.varint(MAX_HAVES))])
+    if not prunes and not haves:
+        raise WireError("a frame is marked as lazy, and is not")
+    return prunes, haves
+
+
+def _read_have(reader: Reader) -> Have:
+    short, epoch = _ENTRY.unpack(reader.take(_ENTRY.size))
+    return short, epoch, reader.varint()
 
 
 def _read_parcel(reader: Reader) -> bytes:

@@ -114,7 +114,9 @@ class Core(Generic[P]):
             forget_after=self.parameters.forget_after,
         )
         self.liveness: Liveness[P] = Liveness(self.membership, self.ledger.order_of, owner_of)
-        self.links: Links[P] = Links(self.ledger, self.parameters.tau, self.parameters.pace, owner_of)
+        self.links: Links[P] = Links(
+            self.ledger, self.parameters.tau, self.parameters.pace, owner_of, lazy=self.parameters.lazy
+        )
         self.repair = Repair(self.ledger, host.random, parcel_of, host.wall, self.parameters.repair_period)
         self.eager = Eager(self.parameters.eager_rate)
         self.pulls: Pulls[P] = Pulls(host.random, self.links.peer_of, self.links.open_stream)
@@ -276,6 +278,8 @@ class Core(Generic[P]):
             self.exposing.publish(now, out)
         if self.liveness.due <= now:
             self._look(now, out)
+        if self.links.lazy.due <= now:
+            self._graft(now)
         out += self.links.flush(now)
         if self.parameters.repair and self.repair.due <= now:
             self._repair(now, out)
@@ -354,6 +358,19 @@ class Core(Generic[P]):
         self.counts.accused += 1
         self._part_from(peer, now, out)
         out.append((HANG_UP, peer))
+
+    def _graft(self, now: int) -> None:
+        """Ask for records that neighbours have, and that did not come any other way."""
+
+        def want(number: int, peer: P) -> bool:
+            link = self.links.get(peer)
+            if link is None:
+                return False
+            link.want(self.ledger.numbers.shorts[number], now)
+            self.links.look(link)
+            return True
+
+        self.links.lazy.overdue(now, self.links.outbox.pause, want)
 
     # -- members
 
@@ -459,6 +476,7 @@ class Core(Generic[P]):
         due = min(
             self.links.outbox.due,
             self.links.due_alone,
+            self.links.lazy.due,
             self.catalog.due,
             self.exposing.due,
             self.repair.due if self.parameters.repair else NEVER,

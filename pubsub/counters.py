@@ -46,6 +46,7 @@ def counters_of_core(core: Core[P]) -> dict[str, Counters]:
         "core": counters_of(core.counts),
         "records": counters_of(core.acceptor.counts),
         "links": {"links": len(core.links)} | add_up([counters_of(counts) for counts in links]),
+        "lazy links": counters_of(core.links.lazy.counts),
         "repair": counters_of(core.repair.counts),
         "catalog": counters_of(core.catalog.counts),
         "suspicions": counters_of(membership.counts)

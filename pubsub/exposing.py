@@ -162,6 +162,10 @@ class Exposing(Generic[P]):
         if is_eager:
             out.append((PUBLISH, parcel_of(state, before)))
         if self._parameters.links and self._links and (self._has_left or not is_eager):
+            self._links.lazy.ours(number)
+            if self._has_left:  # nobody could ask for it any more
+                for link in self._links.values():
+                    link.unprune(number)
             self._links.outbox.mark(number, before, now)
 
     # -- epochs

@@ -25,7 +25,7 @@ from pubsub.links import Links
 from pubsub.liveness import Liveness
 from pubsub.members import Hearing, MemberForgotten, MemberHidden
 from pubsub.membership import Membership
-from pubsub.messages import Announcement, Frame, Notice, Parcel
+from pubsub.messages import MAX_WANTS, Announcement, Frame, Notice, Parcel
 from pubsub.parameters import CoreCounts, Parameters
 from pubsub.proof import Proof
 from pubsub.record import Header
@@ -63,27 +63,36 @@ class Hearsay(Generic[P]):
     def frame(self, frame: Frame, peer: P, link: Link, now: int, out: list[Output[P]]) -> bool:
         """Take what a neighbour says on its link; False: no honest one says so, and the rest was not looked at."""
         states, dirty, said, backlog = self.ledger.states, self.links.outbox.dirty, link.said, link.backlog
-        find = self.ledger.numbers.by_owner.get
+        haves = link.haves
+        find, came_again = self.ledger.numbers.by_owner.get, self.links.lazy.came_again
         known_already = 0
         for parcel in frame.parcels:
             header = parcel.record.header
             number = find(header.owner)
             state = states[number] if number is not None and number < len(states) else None
             # most of what neighbours say has been said by another one: this is the inner loop of the network
-            if state is not None and (
-                state.header is header or (state.order == header.order and header.repeats(state.header))
+            if (
+                number is not None
+                and state is not None
+                and (state.header is header or (state.order == header.order and header.repeats(state.header)))
             ):
                 known_already += 1
                 if number in dirty:
-                    said[number] = header  # it has what we would have told it
+                    said[number] = header.order  # it has what we would have told it
+                if came_again(number) and not parcel.record.full:
+                    self._prune(number, link, now)
                 if backlog and number in backlog:
                     del backlog[number]
+                if haves and number in haves:
+                    del haves[number]
                 continue
             asked = parcel.record.full and link.asked.pop(short_of(header.owner), self) is None
             if self.record(parcel, peer, now, out, limited=not asked) is BAD_SIGNATURE:
                 return False
         if known_already:
             self.acceptor.counts[DUPLICATE] += known_already
+        if frame.haves or frame.prunes:
+            self._lazy(frame, peer, link, now)
         for notice in frame.notices:
             if self.notice(notice, peer, now, out) is Hearing.BAD_SIGNATURE:
                 return False
@@ -93,10 +102,44 @@ class Hearsay(Generic[P]):
                 self.counts.wants_unknown += 1
             else:
                 self.counts.wants_served += 1
-                link.mark(self.ledger.numbers.of(state.owner), None, now)
+                number = self.ledger.numbers.of(state.owner)
+                link.unprune(number)
+                link.mark(number, None, now)
         if link.due < self.links.due_alone:
             self.links.look(link)
         return True
+
+    def _prune(self, number: int, link: Link, now: int) -> None:
+        self.links.lazy.counts.pruned += 1
+        link.prune(self.ledger.numbers.shorts[number], now)
+
+    def _lazy(self, frame: Frame, peer: P, link: Link, now: int) -> None:
+        """Take what a neighbour has and does not send, and what it does not want to be sent."""
+        lazy, numbers, states, dirty = self.links.lazy, self.ledger.numbers, self.ledger.states, self.links.outbox.dirty
+        lazy.counts.haves += len(frame.haves)
+        lazy.counts.prunes += len(frame.prunes)
+        pause = self.links.outbox.pause
+        for short, epoch, version in frame.haves:
+            order = (epoch, version)
+            number = numbers.find_short(short)
+            state = states[number] if number is not None and number < len(states) else None
+            if number is None or state is None:
+                lazy.counts.unknown += 1
+                if len(link.wants) < MAX_WANTS and not self.ledger.has_forgotten(short, order):
+                    link.want(short, now)
+            elif state.order >= order:
+                if number in dirty:
+                    link.said[number] = order
+                if number in link.haves:
+                    del link.haves[number]
+            else:
+                lazy.expect(number, order, peer, now, pause)
+        for short in frame.prunes:
+            number = numbers.find_short(short)
+            if number is None:
+                lazy.counts.unknown += 1
+            else:
+                link.lazy.add(number)
 
     def topic(self, message: Announcement | Parcel, now: int, out: list[Output[P]]) -> None:
         """Take a message of the topic; see `Core.topic`."""
@@ -128,8 +171,9 @@ class Hearsay(Generic[P]):
                 self.catalog.want(parcel.schemas, peer, now)
             if peer is not None and self.parameters.links:
                 number = accepted.number
+                self.links.lazy.came(number, state.order)
                 self.links.outbox.mark(number, before, now)
-                self.links[peer].said[number] = state.header
+                self.links[peer].said[number] = state.order
             if verdict is COMMITTED:
                 return verdict
         if accepted.proof is not None and self.acceptor.is_new(accepted.proof):

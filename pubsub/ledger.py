@@ -88,6 +88,11 @@ class Ledger:
         forgotten = self._forgotten.get(short_of(owner))
         return forgotten[0] if forgotten is not None else None
 
+    def has_forgotten(self, short: bytes, order: Order) -> bool:
+        """Tell whether this record, or a later one, of an owner was known and is forgotten."""
+        known = self._forgotten.get(short)
+        return known is not None and known[0] >= order
+
     def commit(self, state: OwnerState) -> int:
         """Take over a state, which the caller has accepted; return its owner's number."""
         states = self.states

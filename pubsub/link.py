@@ -4,7 +4,7 @@ What a peer commits gathers in its *outbox*: owner's number -> the state before 
 one batch of deltas is made for all links; each link leaves out what came from its neighbour. There is no queue:
 memory is bounded by the number of owners, and the newest always wins. Grants bound what is under way: a link without
 one keeps a backlog of its own, of the same kind, and goes on merging. What the neighbour cannot apply it asks for as a
-whole.
+whole. Of owners that it has pruned it is only told which record there is; see `pubsub.lazy`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,28 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pubsub.boundary import NEVER, SECOND
-from pubsub.messages import MAX_FRAME, MAX_WANTS, Frame, Notice, Parcel
-from pubsub.record import Header
+from pubsub.identity import short_of
+from pubsub.lazy import Marks
+from pubsub.ledger import Order
+from pubsub.messages import (
+    MAX_FRAME,
+    MAX_HAVES,
+    MAX_PRUNES,
+    MAX_WANTS,
+    Frame,
+    Have,
+    Notice,
+    Parcel,
+    size_of_have,
+)
 from pubsub.state import OwnerState
 
 FIRST = 1_000  # us that the first news waits for company, where it need not wait for longer
 PACE = 750  # us; see `Outbox.pace`: so there are about a dozen flushes a second at most
 MIN_PAUSE = 10_000  # us between two flushes
 WINDOW = 256 * 1024  # bytes under way to one receiver
+HAVING = 100_000  # us that a have waits for a frame to go with
+PRUNING = 100_000  # us that a prune waits for a frame to go with
 MAX_ASKED = 8192
 MAX_NOTICES = 64  # in one frame
 MAX_UNTOLD = 4096  # notices that wait
@@ -39,6 +53,7 @@ class LinkCounts:
     bytes_out: int = 0
     records_in: int = 0
     records_out: int = 0
+    haves_out: int = 0
     held: int = 0
     """Flushes that had to wait for a grant."""
     untold: int = 0
@@ -104,7 +119,10 @@ class Link:
 
     Attributes:
         backlog: what it still has to be told beside the outbox: number of an owner -> as in `Outbox.dirty`.
-        said: numbers of owners in the outbox -> the newest header that came from this neighbour.
+        said: numbers of owners in the outbox -> the newest (epoch, version) that came from this neighbour.
+        lazy: numbers of owners that it gets enough of elsewhere.
+        haves: what it is to be told of those, by their numbers.
+        prunes: short forms of owners that this peer gets enough of elsewhere, and has not told it so yet.
         wants, asked: short forms of owners to ask it for, and of those that it was asked for and has not sent yet.
         notices: suspicions and proofs to tell it.
         due: when to flush the backlog, wants, notices and answers, us; NEVER if there is nothing to say.
@@ -118,15 +136,19 @@ class Link:
     parting: bool = False
     pulled: int = -NEVER
     backlog: dict[int, OwnerState | None] = field(default_factory=dict)
-    said: dict[int, Header] = field(default_factory=dict)
+    said: dict[int, Order] = field(default_factory=dict)
+    lazy: Marks = field(default_factory=Marks)
+    haves: dict[int, Have] = field(default_factory=dict)
+    prunes: dict[bytes, None] = field(default_factory=dict)
+    haves_due: int = NEVER
     wants: dict[bytes, None] = field(default_factory=dict)
     asked: dict[bytes, None] = field(default_factory=dict)
     notices: dict[Notice, None] = field(default_factory=dict)
     due: int = NEVER
     counts: LinkCounts = field(default_factory=LinkCounts)
     last_flush: int = -NEVER
-    _sent: int = 0  # bytes of parcels, ever
-    _granted: int = WINDOW  # bytes of parcels that the neighbour takes, ever
+    _sent: int = 0  # bytes of parcels and haves, ever
+    _granted: int = WINDOW  # bytes of them that the neighbour takes, ever
     _received: int = 0  # and what was lost before it
     _advertised: int = WINDOW
     _ping: bool = False
@@ -146,6 +168,23 @@ class Link:
         if len(self.asked) > MAX_ASKED:
             del self.asked[next(iter(self.asked))]
         self.schedule(now)
+
+    def prune(self, short: bytes, now: int) -> None:
+        """Have the neighbour send no more records of an owner, only which ones there are. It is in no hurry."""
+        self.prunes[short] = None
+        if self.due == NEVER:
+            self.due = now + PRUNING
+
+    def unprune(self, number: int) -> None:
+        """Send this neighbour the records of an owner again: it has asked for them."""
+        self.lazy.discard(number)
+        self.haves.pop(number, None)
+
+    def forget(self, number: int) -> None:
+        """Drop what is to be told of an owner, and how: its number may soon be another owner's."""
+        self.backlog.pop(number, None)
+        self.said.pop(number, None)
+        self.unprune(number)
 
     def tell(self, notice: Notice, now: int) -> None:
         """Have the neighbour told of something beside records; once, if it waits already."""
@@ -182,30 +221,45 @@ class Link:
             parcel_of: makes the delta of an owner from a state to the newest one; None if that is no news.
         """
         fits = total <= MAX_FRAME and self._sent + total <= self._granted
+        parcels: list[Parcel] = []
+        waiting = False
         if fits and not self.backlog:
-            said = self.said
-            if not batch:
-                parcels = []
-            elif not said:
-                parcels = [parcel for _, _, parcel in batch]
-            else:
-                parcels = [
-                    parcel
-                    for number, _, parcel in batch
-                    if (header := said.get(number)) is None
-                    or (header is not parcel.record.header and _is_older(header, parcel.record.header))
-                ]
-            waiting = False
+            if batch:
+                parcels = self._news(batch, now)
         else:
-            self._take_in(batch)
+            self._take_in(batch, now)
             parcels, waiting = self._from_backlog(parcel_of)
         return self._frame(now, parcels, waiting)
 
-    def _take_in(self, batch: list[Item]) -> None:
-        """Let the backlog have what the neighbour has not said itself."""
+    def _news(self, batch: list[Item], now: int) -> list[Parcel]:
+        """Return what the neighbour has not said itself, but for what it has pruned: that is among the haves then."""
+        said, lazy = self.said, self.lazy
+        if not said and not lazy:
+            return [parcel for _, _, parcel in batch]
+        parcels = []
+        for number, _, parcel in batch:
+            order = said.get(number)
+            if order is not None and order >= parcel.record.header.order:
+                continue
+            if number in lazy and not parcel.record.full:
+                self._have(number, parcel, now)
+            else:
+                parcels.append(parcel)
+        return parcels
+
+    def _have(self, number: int, parcel: Parcel, now: int) -> None:
+        if not self.haves:
+            self.haves_due = now + HAVING
+        header = parcel.record.header
+        self.haves[number] = (short_of(header.owner), header.epoch, header.version)
+
+    def _take_in(self, batch: list[Item], now: int) -> None:
+        """Let the backlog have what the neighbour has not said itself, nor pruned."""
         for number, before, parcel in batch:
-            if number in self.said and not _is_older(self.said[number], parcel.record.header):
+            if number in self.said and self.said[number] >= parcel.record.header.order:
                 self.backlog.pop(number, None)
+            elif number in self.lazy and number not in self.backlog and not parcel.record.full:
+                self._have(number, parcel, now)
             elif number not in self.backlog:
                 self.backlog[number] = before
 
@@ -239,20 +293,42 @@ class Link:
             notices = tuple(list(self.notices)[:MAX_NOTICES])
             for notice in notices:
                 del self.notices[notice]
-        if not parcels and not wants and not notices and not self._ping and not self._part and not self._owing:
-            self.due = now + self.tau if waiting else NEVER
+        haves: tuple[Have, ...] = ()
+        if self.haves and (parcels or wants or notices or self._ping or self._owing or self.haves_due <= now):
+            haves = self._due_haves(parcels)
+        prunes: tuple[bytes, ...] = ()
+        if self.prunes:
+            prunes = tuple(list(self.prunes)[:MAX_PRUNES])
+            for short in prunes:
+                del self.prunes[short]
+        if not (parcels or haves or wants or notices or prunes or self._ping or self._part or self._owing):
+            self.due = now + self.tau if waiting else self.haves_due if self.haves else NEVER
             return None
         self._advertised = grant = self._received + WINDOW
-        frame = Frame(tuple(parcels), grant, wants, self._ping, notices, self._sent, self._part)
+        frame = Frame(tuple(parcels), grant, wants, self._ping, notices, self._sent, self._part, prunes, haves)
         self._ping = self._part = self._owing = False
         self._sent += frame.load
         self.last_flush = now
-        self.due = now + self.tau if waiting or self.wants or self.notices else NEVER
+        self.due = now + self.tau if waiting or self.wants or self.notices or self.prunes or self.haves else NEVER
+        self.haves_due = self.due
         counts = self.counts
         counts.frames_out += 1
         counts.bytes_out += frame.size
         counts.records_out += len(parcels)
+        counts.haves_out += len(haves)
         return frame
+
+    def _due_haves(self, parcels: list[Parcel]) -> tuple[Have, ...]:
+        """Take as many haves as the frame and the grant hold beside parcels; a later one goes in their place."""
+        room = self._granted - self._sent - sum([parcel.size for parcel in parcels])
+        haves: list[Have] = []
+        for number, have in list(self.haves.items())[:MAX_HAVES]:
+            room -= size_of_have(have)
+            if room < 0:
+                break
+            haves.append(have)
+            del self.haves[number]
+        return tuple(haves)
 
     def take(self, frame: Frame, now: int) -> bool:
         """Account for a frame of the neighbour; its records are the core's business.
@@ -273,13 +349,9 @@ class Link:
             self._received = received
         if frame.grant > self._granted:
             self._granted = frame.grant
-            if self.backlog:
+            if self.backlog or self.haves:
                 self.schedule(now)
         if frame.ping or self._received + WINDOW - self._advertised >= WINDOW // 2:
             self._owing = True
             self.schedule(now)
         return is_torn
-
-
-def _is_older(header: Header, other: Header) -> bool:
-    return header.order < other.order

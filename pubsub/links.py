@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import TypeVar
 
 from pubsub.boundary import LINK, NEVER, SEND, Output
+from pubsub.lazy import Lazy
 from pubsub.ledger import Ledger
 from pubsub.link import PACE, Item, Link, LinkCounts, Outbox
 from pubsub.messages import Notice, Parcel
@@ -22,23 +23,32 @@ class Links(dict[P, Link]):
         ledger: what there is to be told.
         tau, pace: how often to flush, us; see `Outbox`.
         owner_of: returns the key of a neighbour, as the connection with it has proven; None: that is not known.
+        lazy: whether neighbours are told of which owners there are enough copies without theirs.
 
     Attributes:
         outbox: what all neighbours are to be told.
+        lazy: the ways that records come; see `pubsub.lazy`.
         ended: what the links have done that are gone.
         due_alone: when to `flush` what some neighbour alone is to be told, us; NEVER: nothing. It may be early. The
             outbox has a time of its own.
     """
 
-    __slots__ = ("_ledger", "_streams", "due_alone", "ended", "outbox", "owner_of", "tau")
+    __slots__ = ("_ledger", "_streams", "due_alone", "ended", "lazy", "outbox", "owner_of", "tau")
 
     def __init__(
-        self, ledger: Ledger, tau: int, pace: int = PACE, owner_of: Callable[[P], bytes | None] | None = None
+        self,
+        ledger: Ledger,
+        tau: int,
+        pace: int = PACE,
+        owner_of: Callable[[P], bytes | None] | None = None,
+        *,
+        lazy: bool = True,
     ) -> None:
         super().__init__()
         self.owner_of = owner_of
         self.ended = LinkCounts()
         self.outbox = Outbox(tau, pace)
+        self.lazy: Lazy[P] = Lazy(prunes=lazy)
         self.tau = tau
         self._ledger = ledger
         self._streams: dict[P, int] = {}  # the newest one that was opened from this side
@@ -87,9 +97,9 @@ class Links(dict[P, Link]):
     def forget(self, number: int) -> None:
         """Drop what is to be told of an owner: its number may soon be another owner's."""
         self.outbox.forget(number)
+        self.lazy.forget(number)
         for link in self.values():
-            link.backlog.pop(number, None)
-            link.said.pop(number, None)
+            link.forget(number)
 
     def flush(self, now: int, *, all_at_once: bool = False) -> list[Output[P]]:
         """Tell neighbours what is due: all of them what is in the outbox, or some what they alone are to be told."""

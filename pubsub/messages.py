@@ -2,7 +2,8 @@
 
 Each message begins with its kind (u8); numbers and counts are varints, and flags are a u8. See `pubsub.codec`.
 
-    frame     flags (1 ping), grant, sent, parcels, wants (8 B each), notices (length, bytes)
+    frame     flags (1 ping, 2 parting, 4 lazy), grant, sent, parcels, wants (8 B each), notices (length, bytes), and
+              if lazy: prunes (8 B each), haves (short 8 B, epoch 4 B, version)
     summary   fingerprints (4 B each), buckets in full (2 B each)
     entries   flags (1 last), buckets, then of each that differs: bucket 2 B, entries (short 8 B, epoch 4 B, version,
               mark 4 B)
@@ -33,8 +34,11 @@ INTRODUCTION = KEY_BYTES - SHORT_BYTES  # bytes more of a record whose owner is 
 FINGERPRINT_BYTES = 4
 BUCKET_BYTES = 2
 ENTRY_BYTES = SHORT_BYTES + 8  # and the version
+HAVE_BYTES = SHORT_BYTES + 4  # and the version
 MAX_FRAME = 64 * 1024
 MAX_WANTS = 512  # in one message
+MAX_PRUNES = 512  # in one frame
+MAX_HAVES = 1024
 MAX_ROW = 60 * 1024  # bytes of one row of a history
 MAX_ROWS = 1024  # in one page
 MAX_PAGE = 64 * 1024  # bytes of a page of rows
@@ -68,19 +72,25 @@ class Parcel:
         return cls(record, len(record.encode(short=True)) + 2, schemas)
 
 
+Have = tuple[bytes, int, int]
+"""A record that somebody has: the short form of its owner, epoch, version."""
+
+
 @dataclass(slots=True, unsafe_hash=True)
 class Frame:
     """One message on the link of a connection. It is not to be changed; to have it frozen would take 2 us more of each.
 
     Attributes:
         parcels: records, the longest waiting first.
-        grant: how many bytes of parcels, counted from the beginning of the link, the sender is ready to take.
+        grant: how many bytes of parcels and haves, counted from the beginning of the link, the sender is ready to take.
         wants: short forms of owners whose whole state is asked for.
         ping: an answer is asked for.
         parting: the sender has neighbours enough without this one, which is to end the connection.
         notices: proofs and suspicions.
-        sent: how many bytes of parcels were sent before, from the beginning of the link: those that were lost on the
-            way, too, or they would be held against the sender for ever.
+        sent: how many bytes of parcels and haves were sent before, from the beginning of the link: those that were lost
+            on the way, too, or they would be held against the sender for ever.
+        prunes: short forms of owners of which the sender gets enough elsewhere: of these it is to be sent haves.
+        haves: records that the sender has, and does not send.
     """
 
     parcels: tuple[Parcel, ...]
@@ -90,15 +100,20 @@ class Frame:
     notices: tuple[Notice, ...] = ()
     sent: int = 0
     parting: bool = False
+    prunes: tuple[bytes, ...] = ()
+    haves: tuple[Have, ...] = ()
     load: int = field(init=False, repr=False, compare=False)
-    """Bytes of the parcels: what grants are about."""
+    """Bytes of the parcels and haves: what grants are about."""
     size: int = field(init=False, repr=False, compare=False)
     """Bytes on the wire, where all owners have been introduced; `INTRODUCTION` more for each that has not."""
 
     def __post_init__(self) -> None:
         """Add up the sizes: they are asked for at each step of the way."""
         parcels, wants, notices = self.parcels, self.wants, self.notices
-        self.load = load = sum([p.size for p in parcels])
+        load = sum([p.size for p in parcels])
+        if self.haves:
+            load += sum([size_of_have(have) for have in self.haves])
+        self.load = load
         size = 5 + width(self.grant) + width(self.sent) + load  # three counts take a byte each, if they are small
         if len(parcels) > 127:
             size += width(len(parcels)) - 1
@@ -107,7 +122,15 @@ class Frame:
         if notices:
             sizes = [len(notice.encode()) for notice in notices]
             size += width(len(notices)) - 1 + sum([width(length) + length for length in sizes])
+        if self.haves or self.prunes:
+            size += width(len(self.prunes)) + SHORT_BYTES * len(self.prunes) + width(len(self.haves))
         self.size = size
+
+
+def size_of_have(have: Have) -> int:
+    """Return how many bytes it is to say that one has a record."""
+    version = have[2]
+    return HAVE_BYTES + 1 if version < 128 else HAVE_BYTES + width(version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ class Parameters:
         tau: the longest time between two flushes of a link that has news; it is shorter where there are few.
         pace: how much longer that is for each record a second. 750 us make about a dozen flushes a second.
         eager, links, repair, liveness: planes P1, P2, P3 and P4. The eager one needs a shell with a topic.
+        lazy: whether links on which records come third or later are told to say only which ones there are; see
+            `pubsub.lazy`.
         eager_rate: unique messages/s up to which the topic is used.
         repair_period: the longest time between two repair sessions that a peer begins.
         forget_after: G: an owner that is dead or left is forgotten after it.
@@ -28,6 +30,7 @@ class Parameters:
     pace: int = PACE
     eager: bool = False
     links: bool = True
+    lazy: bool = True
     repair: bool = True
     liveness: bool = True
     eager_rate: int = MAX_RATE

@@ -228,6 +228,7 @@ def parameters_of(scenario: Scenario) -> Parameters:
         pace=tuning.pace_us,
         eager=planes.eager,
         links=planes.links,
+        lazy=tuning.lazy,
         repair=planes.repair,
         liveness=planes.liveness,
         eager_rate=tuning.eager_rate,

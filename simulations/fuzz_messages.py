@@ -65,6 +65,7 @@ class Messages:
             (LINK, Frame((), 300, ping=True)),
             (LINK, Frame(tuple(some[:6]), 1 << 20, shorts)),
             (LINK, Frame(tuple(some[6:]), 0, (), True, notices, 1 << 18, parting=True)),
+            (LINK, Frame((), 0, prunes=shorts, haves=tuple((short, 1, 300) for short in shorts))),
             (SYNC, Summary(tuple(rng.randrange(1 << 32) for _ in range(32)), (1, 8))),
             (SYNC, Entries(16, groups)),
             (SYNC, Exchange(tuple(some[:5]), shorts, last=False)),

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from pubsub.boundary import Host, Message
 from pubsub.core import Core
-from pubsub.identity import SIGNATURE_BYTES, Domain, Identity
+from pubsub.identity import SIGNATURE_BYTES, Domain, Identity, short_of
 from pubsub.messages import Exchange, Frame, Parcel
 from pubsub.state import MachineState, OwnerState, root_of
 from simulations.byzantine import Byzantine
@@ -34,9 +34,13 @@ class GossipForger:
         self._identity = identity
         self._domain = domain
         self._state_of = state_of
+        self._heard_of: dict[bytes, int] = {}  # owner -> epoch
 
     def forge(self, message: Message, rng: random.Random) -> Message | None:
-        """Return the message with a record that its owner never signed: a newer version, another root, a mixed body."""
+        """Return the message with a record that its owner never signed: a newer version, another root, a mixed body.
+
+        A frame without records says that there are some, of whoever was heard of before, which nobody has signed.
+        """
 
         def forged(parcel: Parcel) -> Parcel:
             header = parcel.record.header
@@ -51,7 +55,19 @@ class GossipForger:
                 return Parcel.of(replace(parcel.record, parts=parcel.record.parts[:-1]))
             return Parcel.of(replace(parcel.record, header=header))
 
+        if isinstance(message, Frame | Exchange):
+            for parcel in message.parcels[:1]:
+                self._heard_of[parcel.record.header.owner] = parcel.record.header.epoch
+        if isinstance(message, Frame) and not message.parcels and self._heard_of:
+            return self._boast(message, rng)
         return _with_one_changed(message, rng, lambda parcel: True, forged)
+
+    def _boast(self, frame: Frame, rng: random.Random) -> Frame:
+        """Say that it has newer records of one owner than there are; and that it wants none of another one."""
+        owners = list(self._heard_of)
+        owner = rng.choice(owners)
+        has = (short_of(owner), self._heard_of[owner], rng.randrange(1 << 32))
+        return replace(frame, prunes=(*frame.prunes, short_of(rng.choice(owners))), haves=(*frame.haves, has))
 
     def equivocate(self, message: Message, rng: random.Random) -> Message | None:
         """Return the message with a record of its own that contradicts what it has published, and is as well signed."""

@@ -115,6 +115,7 @@ class Tuning(Part, frozen=True, kw_only=True):
     Attributes:
         tau_ms: the longest time between two flushes of a link with news.
         pace_us: how much longer that is for each record a second.
+        lazy: whether links on which records come third or later say only which ones there are.
         eager_rate: messages/s up to which the topic is used.
         repair: the longest time between two repair sessions of a peer.
         forget_after: how long an owner is remembered that is dead or left.
@@ -122,6 +123,7 @@ class Tuning(Part, frozen=True, kw_only=True):
 
     tau_ms: Period = 200.0
     pace_us: Count = 750
+    lazy: bool = True
     eager_rate: Count = 10
     repair: Period = 10.0
     forget_after: Period = 7200.0

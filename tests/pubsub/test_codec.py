@@ -25,8 +25,10 @@ from pubsub.codec import (
 from pubsub.identity import short_of
 from pubsub.messages import (
     INTRODUCTION,
+    MAX_HAVES,
     MAX_PAGE,
     MAX_PLACE,
+    MAX_PRUNES,
     MAX_ROW,
     MAX_ROWS,
     Announcement,
@@ -103,7 +105,8 @@ counts = st.integers(4, 12).map(lambda bits: 1 << bits)
 place_numbers = st.integers(0, 300) | st.integers(0, MAX_PLACE)
 places = st.tuples(place_numbers, place_numbers)
 told = st.lists(notices, max_size=3).map(tuple)
-frames = st.builds(Frame, parcels, numbers, wants, st.booleans(), told, numbers, st.booleans())
+haves = st.lists(st.tuples(shorts, st.integers(0, MAX_EPOCH), numbers), max_size=5).map(tuple)
+frames = st.builds(Frame, parcels, numbers, wants, st.booleans(), told, numbers, st.booleans(), wants, haves)
 
 
 @st.composite
@@ -239,6 +242,11 @@ ASK = short_of(BEN.owner)
 GOLDEN: list[tuple[int, Message, bytes]] = [
     (LINK, Frame((), 300), b"\x01\x00\xac\x02\x00\x00\x00\x00"),
     (LINK, Frame((), 300, parting=True), b"\x01\x02\xac\x02\x00\x00\x00\x00"),
+    (
+        LINK,
+        Frame((), 300, prunes=(ASK,), haves=((ASK, 258, 300),)),
+        b"\x01\x04\xac\x02\x00\x00\x00\x00\x01" + ASK + b"\x01" + ASK + b"\x00\x00\x01\x02\xac\x02",
+    ),
     (
         LINK,
         Frame((PARCEL, PARCEL), 7, (ASK,), True, (PROOF,), 128),
@@ -383,7 +391,8 @@ def test_what_is_no_message_is_not_encoded() -> None:
 
 def test_the_largest_frame_of_a_link_fits() -> None:
     small = [Parcel.of(Record(header(), ())) for _ in range(64 * 1024 // Parcel.of(Record(header(), ())).size)]
-    frame = Frame(tuple(small), U64, (ASK,) * 512, True, (PROOF,) * 16, U64)
+    lazy = ((ASK,) * MAX_PRUNES, ((ASK, 1, U64),) * MAX_HAVES)
+    frame = Frame(tuple(small), U64, (ASK,) * 512, True, (PROOF,) * 16, U64, False, *lazy)
     data = encode_frame(frame, [False] * len(small))
     assert len(data) < MAX_SIZE[LINK]
     assert LinkDecoder().decode(data) == frame

@@ -24,6 +24,7 @@ from pubsub.buckets import Buckets
 from pubsub.catalog import CatalogCounts
 from pubsub.codec import ConnectionCodec
 from pubsub.identity import short_of
+from pubsub.lazy import LazyCounts
 from pubsub.link import LinkCounts
 from pubsub.members import Hearing, Status
 from pubsub.messages import (
@@ -196,6 +197,19 @@ EXAMPLES["frame"] = [
     (varint(len(raw("suspicion"))), "length of the notice"),
     ("suspicion", ""),
 ]
+EXAMPLES["lazy frame"] = [
+    (b"\1", "kind: frame"),
+    (b"\4", "flags: lazy"),
+    (varint(262_144), "grant"),
+    (varint(173), "sent before"),
+    (bytes(3), "no parcels, wants, notices"),
+    (b"\1", "prunes"),
+    (SHORT, "a short form"),
+    (b"\1", "haves"),
+    (SHORT, "short form"),
+    (EPOCH.to_bytes(4, "big"), "epoch"),
+    (b"\2", "version"),
+]
 EXAMPLES |= {
     "announcement": [(b"\x0b", "kind: notice"), ("suspicion", "")],
     "record on the topic": [(b"\x0a", "kind: record"), ("full record", "")],
@@ -348,6 +362,13 @@ def test_the_frame_is_what_a_link_says_to_whom_it_has_introduced_the_owner() -> 
     assert frame.size == len(raw("frame"))
 
 
+def test_the_lazy_frame_is_what_a_link_says_to_whom_does_not_want_the_record() -> None:
+    frame = Frame((), 262_144, sent=173, prunes=(SHORT,), haves=((SHORT, EPOCH, 2),))
+    assert ConnectionCodec().encode(LINK, frame) == raw("lazy frame")
+    assert ConnectionCodec().decode(LINK, raw("lazy frame")) == frame
+    assert frame.size == len(raw("lazy frame"))
+
+
 def test_varints_and_texts_are_what_the_code_writes() -> None:
     reader = Reader(raw("varints"))
     assert [reader.varint() for _ in range(5)] == [0, 127, 128, 300, 2**64 - 1]
@@ -389,7 +410,7 @@ def test_each_answer_that_there_is_has_its_name_on_the_page(kind: type[Enum]) ->
     assert [member.name for member in kind if f"`{member.name}`" not in page()] == []
 
 
-COUNTS: Sequence[type] = (CoreCounts, LinkCounts, RepairCounts, CatalogCounts, PullCounts, ServingCounts)
+COUNTS: Sequence[type] = (CoreCounts, LinkCounts, LazyCounts, RepairCounts, CatalogCounts, PullCounts, ServingCounts)
 
 
 @pytest.mark.parametrize("kind", COUNTS, ids=lambda kind: kind.__name__)

@@ -25,7 +25,7 @@ def flushed(link: Link, now: int, batch: list[Item], total: int) -> Frame | None
 @pytest.mark.parametrize("total", [PARCEL.size, 2**40], ids=["at once", "by the backlog"])
 def test_what_a_neighbour_said_is_not_told_to_it_though_something_else_was_meanwhile(total: int) -> None:
     link = Link(TAU, 0)
-    link.said[0] = NEWEST.header
+    link.said[0] = NEWEST.header.order
     link.want(bytes(8), 0)
     other = flushed(link, TAU, [], 0)
     assert other is not None
@@ -37,7 +37,7 @@ def test_what_a_neighbour_said_is_not_told_to_it_though_something_else_was_meanw
 @pytest.mark.parametrize("total", [PARCEL.size, 2**40], ids=["at once", "by the backlog"])
 def test_a_neighbour_that_said_something_older_is_told(total: int) -> None:
     link = Link(TAU, 0)
-    link.said[0] = LIFE[0].header
+    link.said[0] = LIFE[0].header.order
     frame = flushed(link, TAU, BATCH, total)
     assert frame is not None
     assert frame.parcels == (PARCEL,)

@@ -375,7 +375,9 @@ LOSSY = Conditions(loss=0.3)
 DEAF: Faults = [(1 * SECOND, Partition([0], one_way=True)), (16 * SECOND, Heal())]  # its grants reach nobody
 ANEW: Faults = [(8 * SECOND, Crash(4)), (9 * SECOND, Restart(4))]  # with smaller versions than before
 RAIN: Faults = [(1 * SECOND, Degrade(LOSSY, range(20))), (4 * SECOND, Restore())]
-DULL = Parameters(liveness=False, tau=100_000)  # else whoever is deaf for that long would be hung up on
+DULL = Parameters(
+    liveness=False, lazy=False, tau=100_000
+)  # all there is to say is said; and nobody hangs up on whoever is deaf for that long
 GONE: Faults = [(3 * SECOND, Crash(4))]
 PLANTED = [
     pytest.param(ForgetsEpochs, {"faults": ANEW, "rate": 60}, id="forgotten-epoch-check"),

@@ -52,7 +52,7 @@ def network(seed: int, kind: type[Byzantine], **options: Any) -> GossipNetwork:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_honest_peers_agree_among_liars(kind: type[Byzantine], seed: int) -> None:
     town = network(seed, kind)
-    town.run(12, 60)
+    town.run(20, 60)
     assert len(town.cores) == 16 - len(LIARS)
     liars = [town.simulation.nodes[peer] for peer in LIARS]
     assert all(isinstance(liar, Byzantine) and liar.tampered > 10 for liar in liars)
