@@ -106,6 +106,18 @@ def test_what_is_not_there_is_not_found(page: Page) -> None:
     assert page.evaluate("document.activeElement.id") == "graph"
 
 
+def test_what_is_found_fits_on_a_small_screen(browser: Browser, site: str) -> None:
+    with opened(browser, site, f"#at={AT}", viewport={"width": 400, "height": 800}) as page:
+        page.keyboard.press("/")
+        page.keyboard.type("jf")
+        page.wait_for_selector("#found:not([hidden])")
+        box = page.locator("#found").bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 400
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
 # -- two pictures
 
 
