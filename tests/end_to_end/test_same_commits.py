@@ -278,8 +278,9 @@ class EngineDelays:
         return self.scenario.conditions.latency.base(self.scenario.seed, source, target)
 
     def frames(self, source: int, target: int, generation: int) -> Callable[[int], int | None]:
-        link = Link(self.scenario.seed, source, target, generation, False, self.scenario.conditions)
-        jitter, base = self.scenario.jitter, link.base + self.late.get((source, target), 0)
+        draws, base = derive(self.scenario.seed, "link", source, target, generation), self.base(source, target)
+        link = Link(source, target, generation, False, self.scenario.conditions, base=base, draws=draws)
+        jitter, base = self.scenario.jitter, base + self.late.get((source, target), 0)
         return lambda size: base + (link.draw() * jitter >> 32)
 
 
