@@ -302,8 +302,8 @@ def test_sessions_that_do_not_go_on_keep_nobody_from_beginning_others() -> None:
         peer.opens(of=neighbour)
     assert repair.choose(links, STALL) is None
     assert repair.choose(links, STALL + 1) == 5
-    for (neighbour, _), session in repair.sessions.items():
-        session.since = STALL if neighbour in begun else 0  # something has come of them
+    for (other, _), session in repair.sessions.items():
+        session.since = STALL if other in begun else 0  # something has come of them
     assert repair.choose(links, STALL + 1) is None
     repair.overdue(STALL + TIMEOUT + 1)
     assert repair.choose(links, STALL + TIMEOUT + 1) in (2, 3, 5)
