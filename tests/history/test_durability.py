@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.history.conftest import Fresh, Place
 
 CHILD = Path(__file__).with_name("scribe.py")
-KILLS = {"sqlite-file": 30, "postgresql": 8}
+KILLS = {"sqlite-file": 50, "postgresql": 8}
 LIVES = 5  # in the same place, one after the other
 ROUNDS = 40  # of a life that nobody ends
 ENDLESS = 10_000  # of one that is killed: it must not be over before, on however fast a computer
