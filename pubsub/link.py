@@ -296,6 +296,8 @@ class Link:
         haves: tuple[Have, ...] = ()
         if self.haves and (parcels or wants or notices or self._ping or self._owing or self.haves_due <= now):
             haves = self._due_haves(parcels)
+            if not haves:
+                self.haves_due = now + self.tau  # or when a grant comes
         prunes: tuple[bytes, ...] = ()
         if self.prunes:
             prunes = tuple(list(self.prunes)[:MAX_PRUNES])
@@ -350,6 +352,7 @@ class Link:
         if frame.grant > self._granted:
             self._granted = frame.grant
             if self.backlog or self.haves:
+                self.haves_due = now
                 self.schedule(now)
         if frame.ping or self._received + WINDOW - self._advertised >= WINDOW // 2:
             self._owing = True

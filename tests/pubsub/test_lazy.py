@@ -25,7 +25,7 @@ from simulations.topology import regular
 OWNER = Identity(bytes(range(32)))
 LIFE = a_life(random.Random(7), OWNER, Domain("links"), 1, 6)
 SHORT = short_of(OWNER.owner)
-PARCELS = [Parcel.of(state.record(since=before)) for before, state in itertools.pairwise(LIFE)]
+PARCELS = [Parcel.of(state.record(full=False, since=before)) for before, state in itertools.pairwise(LIFE)]
 BATCHES: list[list[Item]] = [[(0, before, parcel)] for before, parcel in zip(LIFE, PARCELS, strict=False)]
 TAU = 100_000
 
@@ -86,6 +86,15 @@ def test_who_asks_is_sent_records_again() -> None:
     assert (frame.parcels, frame.haves) == ((PARCELS[1],), ())
 
 
+@pytest.mark.parametrize("total", [1, 2**40], ids=["at once", "by the backlog"])
+def test_what_begins_an_epoch_is_sent_to_all(total: int) -> None:
+    link, whole = Link(TAU, 0), Parcel.of(LIFE[2].record())
+    link.lazy.add(0)
+    frame = link.flush(0, [(0, None, whole)], total, lambda number, before: whole)
+    assert frame is not None
+    assert (frame.parcels, frame.haves) == ((whole,), ())
+
+
 def test_a_neighbour_that_has_it_is_not_told_that_it_is_there() -> None:
     link = Link(TAU, 0)
     link.lazy.add(0)
@@ -107,6 +116,7 @@ def test_haves_need_credit_like_records_and_wait_for_it() -> None:
         sent += frame.load
     assert WINDOW - 20 < sent <= WINDOW
     assert len(link.haves) == 1
+    assert link.due > now, "it would be woken again and again"
     link.take(Frame((), 2 * WINDOW), now)
     assert flushed(link, link.due, []) is not None
     assert not link.haves
