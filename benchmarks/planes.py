@@ -11,6 +11,7 @@ import argparse
 import json
 import multiprocessing
 import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose names would hide the packages
 
+from benchmarks.alone import bytes_alone
 from benchmarks.harness import Figure, Report
 from machine import Machine, Schema, State
 from pubsub.boundary import LINK, SECOND, Host
@@ -39,7 +41,9 @@ from simulations.faults import Crash, Heal, Partition, Restart
 from simulations.gossip import GossipNetwork
 from simulations.measures import Opinions
 from simulations.measures import Report as Measured
+from simulations.shards import interests, seats_in
 from simulations.topic import Gossipsub
+from simulations.topology import regular
 
 SEED = 20130207
 BENCH = Domain("bench")
@@ -114,6 +118,21 @@ def links_few(report: Report) -> None:
     made = network(1_000, 10, LINKS, conditions=Conditions(loss=0.01))
     proto = (247, 332, 8.1, 1548)
     workload(report, "1,000 peers, P2 and P3, 10/s, 1 % loss", made, SECONDS, p99=350, prototype=proto, kilobytes=8)
+
+
+def links_eight(report: Report) -> None:
+    """Do the same with eight neighbours each, as soon as the ways of many owners are found: each has its own."""
+    made = network(1_000, 10, LINKS, conditions=Conditions(loss=0.01), topology=regular(8))
+    made.work(40)
+    made.settle(0.001)
+    what = "1,000 peers with 8 neighbours, P2 and P3, 10/s, 1 % loss, 40 s later"
+    workload(report, what, made, 30, p99=350, prototype=(247, 332, 8.1, 1548), kilobytes=8)
+
+
+def links_eight_large(report: Report) -> None:
+    made = network(10_000, 8, LINKS, topology=regular(8))
+    what = "10,000 peers with 8 neighbours, P2 and P3, 8/s"
+    workload(report, what, made, 10, p99=450, prototype=(333, 419, 6.0, 1649), events=100_000)
 
 
 def eager_large(report: Report) -> None:
@@ -263,6 +282,54 @@ def memory(report: Report) -> None:
     report.add("  after 10 s at 100/s", rss(), "MB", 1_000)
 
 
+def replicas(report: Report) -> None:
+    """See what each replica takes of a peer alone, while updates come; what all share of a record is not in it.
+
+    Of networks of 400 and 1,600 peers, each peer with the same number of updates a second, the difference of what a
+    peer holds alone is that of 1,200 replicas more.
+    """
+    for what, seconds in (("at the beginning", 0.0), ("after 5 s with 1/40 update/s of each machine", 5.0)):
+        alone = {}
+        for peers in (400, 1_600):
+            made = network(peers, peers / 40, LINKS)
+            made.work(seconds)
+            alone[peers] = statistics.median([bytes_alone(made, peer) for peer in (1, peers // 2, peers - 1)])
+        report.add(f"a replica takes of a peer alone, {what}", (alone[1_600] - alone[400]) / 1_200, "B", 16)
+        report.add("  a peer of 1,600 alone, without its replicas", (alone[400] * 4 - alone[1_600]) / 3 / 1000, "kB")
+
+
+def sharded(report: Report) -> None:
+    """Simulate 10,000 peers in 100 topics, each in two, in one simulation; `--only sharded-large`: 100,000."""
+    many_topics(report, 10_000)
+
+
+def sharded_large(report: Report) -> None:
+    many_topics(report, 100_000)
+
+
+def many_topics(report: Report, peers: int) -> None:
+    """Build and run topics of 200 peers each, with a change every two seconds in each."""
+    before, began = rss(), time.process_time()
+    seats = seats_in(interests(SEED, peers, peers // 100, 2))
+    made = GossipNetwork(seed=SEED, peers=len(seats), rate=peers / 200, warm=True, checkers="none", seats=seats)
+    made.settle(1)
+    report.add(f"{peers:,} peers in {len(seats.shards):,} topics, each in two: to build", spent(began), "s")
+    report.add("  peak memory", rss(), "MB", 20_000)
+    report.add("  of which a peer in a topic takes", (rss() - before) * 2**20 / len(seats) / 1000, "kB")
+    began = time.process_time()
+    made.work(2)
+    measured = made.report()
+    report.add("  events a CPU-second", measured.events / spent(began), "1/s")
+    report.add("  new states a CPU-second", measured.commits / spent(began), "1/s")
+    report.add("  p99", measured.p99, "ms")
+    report.add("  peak memory then", rss(), "MB", 20_000)
+
+
+def spent(began: float) -> float:
+    """Return how much CPU time has passed, s."""
+    return time.process_time() - began
+
+
 MACHINES, OWNERS = 10_000, 100
 TWENTY = Schema({f"S{i}": State(multi=True) for i in range(19)})  # and Exception
 WALL = 1_700_000_000_000
@@ -313,10 +380,11 @@ def _resident() -> float:
 
 @dataclass(frozen=True)
 class Row:
-    """A part of the benchmark. ``quick``: it takes some seconds."""
+    """A part of the benchmark. ``quick``: it takes some seconds. ``huge``: it is run only where it is named."""
 
     work: Callable[[Report], None]
     quick: bool = True
+    huge: bool = False
 
 
 ROWS = {
@@ -332,7 +400,12 @@ ROWS = {
     "dead": Row(dead),
     "suspicion": Row(suspicion, quick=False),
     "memory": Row(memory, quick=False),
+    "replicas": Row(replicas, quick=False),
+    "sharded": Row(sharded, quick=False),
+    "sharded-large": Row(sharded_large, quick=False, huge=True),
     "real": Row(real),
+    "links-eight": Row(links_eight, quick=False),
+    "links-eight-large": Row(links_eight_large, quick=False),
     "eager-large": Row(eager_large, quick=False),
     "links-large": Row(links_large, quick=False),
     "minute": Row(minute, quick=False),
@@ -351,7 +424,9 @@ def apart(name: str) -> list[Figure]:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--full", action="store_true", help="all rows: half an hour and 8 GB")
+    options.add_argument(
+        "--full", action="store_true", help="all rows but those that take still more: half an hour and 8 GB"
+    )
     options.add_argument("--quick", action="store_true", help="the rows that take some seconds (the default)")
     options.add_argument("--only", choices=ROWS, action="append", help="this row, and others for which it is given")
     options.add_argument("--list", action="store_true", help="name the rows")
@@ -366,7 +441,7 @@ def main() -> None:
         ROWS[given.row].work(report)
         print(json.dumps([asdict(figure) for figure in report.figures]))
         return
-    for name in given.only or [name for name, row in ROWS.items() if given.full or row.quick]:
+    for name in given.only or [name for name, row in ROWS.items() if row.quick or (given.full and not row.huge)]:
         report.figures += apart(name)
     report.show(json_output=given.json)
 

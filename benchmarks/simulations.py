@@ -1,4 +1,8 @@
-"""How many events a second does the simulation engine work off? `--json` for programs."""
+"""How many events a second does the simulation engine work off? `--json` for programs.
+
+The last rows are networks of more and more peers: raw events, of nodes that answer each frame
+with one, and then the whole protocol. Beside each stands how fast the machine was right then.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,11 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose names would hide the packages
 
-from benchmarks.harness import RUNS, Report
+from benchmarks.harness import RUNS, Report, calibrate
 from pubsub.boundary import SECOND
 from simulations.checkers import Conservation, NothingFromTheDead
 from simulations.conditions import MEASURED, Conditions
+from simulations.gossip import GossipNetwork
 from simulations.scenarios import write
 from simulations.simulation import Simulation
 from simulations.topic import Gossipsub
@@ -22,6 +27,8 @@ from simulations.toys import Echo, Flood, Shout
 
 SEED = 20130207
 SLICE = 500_000  # events that one of the runs is about
+NUMBERS = (100, 300, 1_000, 3_000, 10_000, 30_000)
+UPDATES = 150_000  # pairs of an update and a peer, that the protocol works off in each network
 
 
 def events(report: Report, name: str, simulation: Simulation, goal: float | None = None) -> None:
@@ -48,6 +55,27 @@ def spreading(peers: int, node: type[Flood]) -> Simulation:
     return simulation
 
 
+def against_peers(report: Report) -> None:
+    """Note events per CPU-second by the number of peers."""
+    for peers in NUMBERS:
+        events(report, f"{peers:,} peers, raw events", echoes(peers, Conditions()))
+        if peers <= 10_000:
+            protocol(report, peers)
+        report.add("  Python counts to 1,000,000 in", calibrate(), "ms")
+
+
+def protocol(report: Report, peers: int) -> None:
+    """Note what the whole protocol comes to on links, with 40 updates/s of the whole network."""
+    made = GossipNetwork(seed=SEED, peers=peers, rate=40, warm=True, checkers="none")
+    made.settle(3)
+    began = time.process_time()
+    made.work(UPDATES / 40 / peers)
+    spent = time.process_time() - began
+    measured = made.report()
+    report.add("  with the protocol, 40 updates/s", measured.events / spent, "1/s")
+    report.add("  records of these", measured.records / spent, "1/s")
+
+
 def main() -> None:
     report = Report("simulations")
     plain = Conditions()
@@ -63,6 +91,7 @@ def main() -> None:
     began = time.process_time()
     Simulation(SEED, Echo, peers=10_000, topology=regular(6)).run(0)
     report.add("setting up 10,000 peers with 30,000 connections", time.process_time() - began, "s")
+    against_peers(report)
     report.show()
 
 

@@ -45,6 +45,7 @@ from simulations.shards import Seats
 from simulations.statistics import Statistics
 from simulations.topic import Envelope, Gossipsub, Topic
 from simulations.topology import Topology, regular
+from simulations.trace import NOTIFIED_KEY, PEER_SHIFT
 
 NodeFactory = Callable[[int, Host], Node[int]]
 Call = Callable[[Node[int], int], Outputs[int]]  # (node, now): what an application does with its node
@@ -243,6 +244,7 @@ class Simulation:
         queue, network, notes = self.queue, self.network, self._trace.notes
         receive, note, send, admit = self._receive, notes.append, network.send, network.admit
         counts, tick_us, watched = network.counts, queue.tick_us, self._watched
+        wanted, alarm = self._wanted, self._alarm
         notified = self._listening()
         while (bucket := queue.advance(last)) is not None:
             self.now = now = queue.tick * tick_us
@@ -266,11 +268,14 @@ class Simulation:
                     outputs = self._gossip(now, source, target, stream_number, message)
                 for out in outputs:
                     if out[0] == NOTIFY:
-                        note(trace.NOTIFIED_KEY | target << trace.PEER_SHIFT)
+                        event = out[1]
+                        note(NOTIFIED_KEY | target << PEER_SHIFT)
                         for notify in notified:
-                            notify(now, target, out[1])
+                            notify(now, target, event)
                     elif out[0] == WAKE:
-                        self._wake(target, out[1])
+                        at = wanted[target] = out[1]
+                        if at < alarm[target]:  # as in `_wake`, most often not
+                            self._wake(target, at)
                     elif out[0] == SEND:
                         send(now, target, out[1], out[2], out[3], out[4])
                     else:
