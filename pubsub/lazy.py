@@ -119,7 +119,7 @@ class Lazy(Generic[P]):
                 del self._expected[number]
 
     def came_again(self, number: int) -> bool:
-        """Note another copy of an owner's newest record, or an older one; True: there are enough without this one."""
+        """Note another copy of an owner's newest record; True: there are enough without this one."""
         copies = self._copies
         if number >= len(copies):
             return False

@@ -15,8 +15,9 @@ from typing import Generic, TypeVar
 
 from pubsub.boundary import NEVER, SECOND
 from pubsub.detector import Detector, Detectors
+from pubsub.ledger import Order
 from pubsub.members import Hearing
-from pubsub.membership import Membership, Order
+from pubsub.membership import Membership
 from pubsub.suspicion import Suspicion
 
 DENY_PAUSE = SECOND  # between two records that do nothing but deny

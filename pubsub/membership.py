@@ -38,7 +38,7 @@ from pubsub.boundary import NEVER, SECOND
 from pubsub.early import Early
 from pubsub.hlc import wall_ms_of
 from pubsub.identity import Domain, Identity
-from pubsub.ledger import Ledger
+from pubsub.ledger import Ledger, Order
 from pubsub.members import Event, Hearing, Member, MemberChanged, MemberForgotten, MemberHidden, Status
 from pubsub.record import BYE
 from pubsub.state import OwnerState
@@ -54,8 +54,6 @@ RATE, BURST = 1, 64  # statements/s of one witness: nobody has so many neighbour
 MAX_BUCKETS = 1024
 MAX_REMINDERS = 256
 MAX_RETOLD = 16
-
-Order = tuple[int, int]
 
 
 @dataclass(slots=True)
